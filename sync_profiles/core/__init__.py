@@ -1,0 +1,1 @@
+"""The pure middle: values in, values out. No clock, no socket, no file."""

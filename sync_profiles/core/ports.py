@@ -1,0 +1,203 @@
+"""The seams: what the engine asks of a database, of Mixpanel, of the state and of time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Protocol
+
+from sync_profiles.core.types import (
+    Batch,
+    DistinctId,
+    Identity,
+    Json,
+    Key,
+    Known,
+    Page,
+    PendingRow,
+    RunSummary,
+    ScanPlan,
+    Settlement,
+    Verdict,
+    Watermark,
+)
+
+
+class Source(Protocol):
+    """A model of one database, read only. Every call is one or more short transactions of its own.
+
+    Raises ``TemporaryError`` when the database stays away after three tries, ``AccessError`` when it refuses,
+    ``ConfigError`` when the model does not fit.
+    """
+
+    def watermark(self) -> Watermark:
+        """Where the source stands now; the caller reads it before any row."""
+        ...
+
+    def pages(self, plan: ScanPlan) -> Iterator[Page]:
+        """Every row the plan selects, at least once, in pages."""
+        ...
+
+    def read(self, keys: Sequence[Key]) -> Page:
+        """The rows that exist among ``keys``, in any order; the others are gone."""
+        ...
+
+    def duplicates(self) -> Iterator[Page]:
+        """Rows that may share their distinct ID with another row; nothing when a constraint forbids it.
+
+        A superset: the caller compares the mapped IDs.
+        """
+        ...
+
+    def sharing(self, ids: Sequence[DistinctId]) -> Page:
+        """All rows that may have one of these distinct IDs (a superset); the caller compares the mapped IDs."""
+        ...
+
+    def estimate(self, plan: ScanPlan) -> int | None:
+        """About how many rows the plan will read, for a progress bar; None when it is not cheap to know."""
+        ...
+
+
+class Destination(Protocol):
+    """Where profiles go. Called from several threads at once."""
+
+    def send(self, batch: Batch) -> Verdict:
+        """Send one batch and say what the answer means; expected answers are never exceptions."""
+        ...
+
+
+class ProfileReader(Protocol):
+    """Reads profiles back."""
+
+    def fetch(self, ids: Sequence[DistinctId]) -> Mapping[DistinctId, Json]:
+        """The properties of those IDs that exist."""
+        ...
+
+
+class StateReader(Protocol):
+    """The part of one sync's state that can be looked at: what ``preview`` and a dry run get."""
+
+    def watermark(self) -> Watermark | None:
+        """Of the last run that ended well; None before the first."""
+        ...
+
+    def identity(self) -> Identity | None:
+        """What the state belongs to; None before the first run."""
+        ...
+
+    def known(self, keys: Sequence[Key]) -> Mapping[Key, Known]:
+        """Those of ``keys`` that Mixpanel acknowledged before, as of the last settlement."""
+        ...
+
+    def known_count(self) -> int:
+        """How many profiles are known."""
+        ...
+
+    def owners(self, ids: Sequence[DistinctId]) -> Mapping[DistinctId, Sequence[Key]]:
+        """Known keys that hold one of these distinct IDs."""
+        ...
+
+    def waiting(self, keys: Sequence[Key]) -> Mapping[Key, PendingRow]:
+        """Those of ``keys`` that are pending as kind "row"."""
+        ...
+
+    def due(self, limit: int, now: float) -> Sequence[PendingRow]:
+        """Pending rows whose next try has come, oldest first."""
+        ...
+
+    def pending_count(self) -> int:
+        """How many pending rows there are, rejected ones included."""
+        ...
+
+
+class State(StateReader, Protocol):
+    """What is remembered of one sync between two runs. One writer: only the main thread calls it.
+
+    Every method that writes is one transaction and durable when it returns.
+    """
+
+    def begin_run(self, run: str, started_at: float, *, forced: str | None = None) -> BegunRun:
+        """Open a run, turning batches that a dead run left in flight into pending rows.
+
+        ``forced`` names a backfill's selection: an unfinished backfill of the same name is continued.
+        """
+        ...
+
+    def settle(self, settlement: Settlement, now: float) -> None:
+        """Apply a settlement; twice is the same as once."""
+        ...
+
+    def move_watermark(self, watermark: Watermark) -> None:
+        """Called last, when every change before it is acknowledged or pending."""
+        ...
+
+    def set_identity(self, identity: Identity) -> None:
+        """Remember what the state belongs to."""
+        ...
+
+    def hasten(self, ids: Sequence[DistinctId] | None = None) -> int:
+        """Make pending rows due now: those with one of ``ids``, or all; returns how many."""
+        ...
+
+    def unseen(self, seen: bytearray, ordinal_limit: int) -> Iterator[Sequence[tuple[Key, Known]]]:
+        """Known keys below ``ordinal_limit`` whose bit in ``seen`` is not set, in chunks; for the sweep."""
+        ...
+
+    def ordinal_limit(self) -> int:
+        """One more than the largest ordinal in use: the size of a sweep's bitmap."""
+        ...
+
+    def forget(self) -> None:
+        """Drop what is known and pending (another project: nothing of it is there)."""
+        ...
+
+    def finish_run(self, summary: RunSummary, *, forced_done: bool = False) -> None:
+        """Close the run, bring the acknowledgements into their final order, keep the summary."""
+        ...
+
+
+class BegunRun(Protocol):
+    """What ``begin_run`` hands back."""
+
+    @property
+    def number(self) -> int:
+        """Number of this run, growing; stands in ``Known.run``."""
+        ...
+
+    @property
+    def forced_since(self) -> int:
+        """Keys known from a run before this number count as unknown (0 when nothing is forced)."""
+        ...
+
+    @property
+    def interrupted(self) -> int:
+        """How many keys a dead run had in flight."""
+        ...
+
+
+class Clock(Protocol):
+    """Time comes in by the front door."""
+
+    def now(self) -> float:
+        """Unix seconds."""
+        ...
+
+    def monotonic(self) -> float:
+        """Seconds that never go back."""
+        ...
+
+
+class Stop(Protocol):
+    """A wish to end early: a signal or the deadline."""
+
+    @property
+    def cause(self) -> str | None:
+        """None while nothing was asked; else "SIGTERM", "SIGINT" or "deadline"."""
+        ...
+
+    def wait(self, seconds: float) -> bool:
+        """Sleep, but wake at once when a stop is asked; True when it was."""
+        ...
+
+    def remaining_s(self) -> float | None:
+        """Seconds until the deadline; None without one."""
+        ...

@@ -1,0 +1,1 @@
+"""Mixpanel, and the layers around it."""

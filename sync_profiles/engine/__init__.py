@@ -1,0 +1,1 @@
+"""Order and loops of a run; no SQL and no HTTP."""

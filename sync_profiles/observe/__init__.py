@@ -1,0 +1,1 @@
+"""Observers: they look at events and never change a run."""
