@@ -100,12 +100,23 @@ class StateReader(Protocol):
         """Those of ``keys`` that are pending as kind "row"."""
         ...
 
+    def unseen(self, seen: bytearray, ordinal_limit: int) -> Iterator[Sequence[tuple[Key, Known]]]:
+        """Known keys below ``ordinal_limit`` whose bit in ``seen`` is not set, in chunks; for the sweep."""
+        ...
+
+    def ordinal_limit(self) -> int:
+        """One more than the largest ordinal in use: the size of a sweep's bitmap."""
+        ...
+
     def due(self, limit: int, now: float) -> Sequence[PendingRow]:
         """Pending rows whose next try has come, oldest first."""
         ...
 
     def pending_count(self) -> int:
-        """How many pending rows there are, rejected ones included."""
+        """How many pending rows there are, rejected ones included.
+
+        The repetition of a delete (code "delete_again") is not counted: nothing is owed there.
+        """
         ...
 
 
@@ -115,10 +126,13 @@ class State(StateReader, Protocol):
     Every method that writes is one transaction and durable when it returns.
     """
 
-    def begin_run(self, run: str, started_at: float, *, forced: str | None = None) -> BegunRun:
+    def begin_run(
+        self, run: str, started_at: float, *, forced: str | None = None, restart: bool = False
+    ) -> BegunRun:
         """Open a run, turning batches that a dead run left in flight into pending rows.
 
-        ``forced`` names a backfill's selection: an unfinished backfill of the same name is continued.
+        ``forced`` names a backfill's selection: an unfinished backfill of the same name is continued, unless
+        ``restart``.
         """
         ...
 
@@ -136,14 +150,6 @@ class State(StateReader, Protocol):
 
     def hasten(self, ids: Sequence[DistinctId] | None = None) -> int:
         """Make pending rows due now: those with one of ``ids``, or all; returns how many."""
-        ...
-
-    def unseen(self, seen: bytearray, ordinal_limit: int) -> Iterator[Sequence[tuple[Key, Known]]]:
-        """Known keys below ``ordinal_limit`` whose bit in ``seen`` is not set, in chunks; for the sweep."""
-        ...
-
-    def ordinal_limit(self) -> int:
-        """One more than the largest ordinal in use: the size of a sweep's bitmap."""
         ...
 
     def forget(self) -> None:

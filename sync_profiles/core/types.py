@@ -211,10 +211,17 @@ class Known(msgspec.Struct, frozen=True, gc=False):
 # --- sending -------------------------------------------------------------------------------------------------------
 
 
+Doubt: TypeAlias = Literal["none", "stored", "late"]
+"""What earlier requests left open about a profile. "stored": it was refused together with others, and the good ones of
+them may be stored already. "late": one ended without an answer and may still be applied, at any later time."""
+
+
 class Outgoing(msgspec.Struct, frozen=True, gc=False):
     """One profile on its way: its records, encoded once and joined by commas, for one request.
 
-    ``fingerprint`` None and ``delete`` True: the profile is to be removed.
+    ``fingerprint`` None: the profile is to be removed, by ``$delete`` when ``delete`` is True, else by ``$unset``;
+    ``cause`` then is the code of the pending row that asked for it. ``former`` is an ID and shape that the key held
+    before and that is to be removed once this one is acknowledged.
     """
 
     key: Key
@@ -224,6 +231,9 @@ class Outgoing(msgspec.Struct, frozen=True, gc=False):
     body: bytes
     records: int
     delete: bool = False
+    cause: str = ""
+    former: tuple[DistinctId, Shape] | None = None
+    doubt: Doubt = "none"
 
 
 class Batch(msgspec.Struct, frozen=True):
@@ -262,13 +272,19 @@ class Accepted(msgspec.Struct, frozen=True):
 
 
 class Invalid(msgspec.Struct, frozen=True):
-    """At least one record was refused; ``reason`` is the answer's own text, shortened, without values of ours."""
+    """At least one record was refused; ``reason`` is the answer's own text, shortened, without values of ours.
+
+    ``doubtful``, here and below: an earlier attempt of the same bytes ended without an answer.
+    """
 
     reason: str
+    doubtful: bool = False
 
 
 class TooLarge(msgspec.Struct, frozen=True):
     """The request was over the receiver's size limit (413)."""
+
+    doubtful: bool = False
 
 
 class Throttled(msgspec.Struct, frozen=True):
@@ -288,6 +304,7 @@ class Refused(msgspec.Struct, frozen=True):
 
     why: str
     exit_code: int = 77
+    doubtful: bool = False
 
 
 Verdict: TypeAlias = Accepted | Invalid | TooLarge | Throttled | Uncertain | Refused

@@ -1,0 +1,200 @@
+"""One pass over the table: pages in, changed profiles to the delivery, findings into the state."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+
+import msgspec
+
+from sync_profiles.core import guards
+from sync_profiles.core.changes import DUPLICATE_ID, Change
+from sync_profiles.core.ports import Clock, State, Stop
+from sync_profiles.core.settling import REKEYED, UNANSWERED, gone_row, gone_rows, unmappable_row
+from sync_profiles.core.types import (
+    DistinctId,
+    Key,
+    Known,
+    Limit,
+    Page,
+    PendingKind,
+    PendingRow,
+    ScanPlan,
+    Settlement,
+    Unmappable,
+)
+from sync_profiles.engine.compare import Compared, Comparison
+from sync_profiles.engine.deliver import Delivery
+from sync_profiles.engine.parts import Parts
+from sync_profiles.engine.sweep import GONE_MAX, Seen
+from sync_profiles.engine.tally import Tally
+from sync_profiles.errors import GuardStop
+
+DUE_CHUNK = 1000
+
+
+class Pass:
+    """Takes pages until they end, a stop is asked or sending failed."""
+
+    def __init__(self, parts: Parts, state: State, delivery: Delivery, tally: Tally, clock: Clock, stop: Stop) -> None:
+        self._parts = parts
+        self._state = state
+        self._delivery = delivery
+        self._tally = tally
+        self._clock = clock
+        self._stop = stop
+        self._known_before = state.known_count()
+        self.comparison = Comparison(parts.source, parts.mapper, state)
+        self.seen: Seen | None = None
+
+    def force(self, since_run: int) -> None:
+        """Send every row again that no run from ``since_run`` on has sent."""
+        self.comparison = Comparison(self._parts.source, self._parts.mapper, self._state, forced_since=since_run)
+
+    # --- the two sources of pages ------------------------------------------------------------------------------
+
+    def due_rows(self) -> None:
+        """Look again at the rows whose wait is over."""
+        rows = [row for row in self._state.due(GONE_MAX, self._clock.now()) if row.kind == "row"]
+        for start in range(0, len(rows), DUE_CHUNK):
+            if self.halted:
+                return
+            chunk = {row.key: row for row in rows[start : start + DUE_CHUNK]}
+            page = self._parts.source.read(list(chunk))
+            self._take(page, due=chunk.keys())
+            self._vanished([chunk[key] for key in chunk.keys() - set(page.keys)])
+
+    def scan(self, plan: ScanPlan) -> bool:
+        """Take every page of the plan; False when it ended early."""
+        self.comparison.prepare(plan)
+        return self.take_all(self._parts.source.pages(plan))
+
+    def take_all(self, pages: Iterable[Page]) -> bool:
+        """Take pages until they end; False when a stop or a failure ended it early."""
+        for page in pages:
+            if self.halted:
+                return False
+            self._take(page)
+            self._tally.progress("reading", self._delivery.in_flight)
+        return not self.halted
+
+    @property
+    def halted(self) -> bool:
+        """A stop was asked, or nothing can be sent any more."""
+        return self._stop.cause is not None or self._delivery.failure is not None
+
+    # --- one page ----------------------------------------------------------------------------------------------
+
+    def _take(self, page: Page, due: Collection[Key] = frozenset()) -> None:
+        if not self._delivery.open_keys.isdisjoint(page.keys):
+            # A row that is on its way comes by again: its acknowledgement decides whether it is unchanged.
+            self._delivery.drain()
+        compared = self.comparison(page, due)
+        if self.seen is not None:
+            self.seen.mark(compared.known)
+        self._tally.scanned += len(page.keys)
+        self._tally.unchanged += compared.diff.unchanged
+        for code, message in compared.warnings:
+            self._tally.warn(code, message)
+        too_large = self._offer(compared.diff.changed)
+        self._settle(compared, [*compared.diff.rejected, *compared.others, *too_large])
+        self.check_rejects()
+
+    def _offer(self, changed: Sequence[Change]) -> list[Unmappable]:
+        refused: list[Unmappable] = []
+        for change in changed:
+            outgoing = self._parts.mapper.outgoing(
+                change.profile, change.known, prior=change.prior, every_null=change.every_null
+            )
+            if isinstance(outgoing, Unmappable):
+                refused.append(outgoing)
+                continue
+            if change.former is not None:
+                former = (change.former.distinct_id, change.former.shape)
+                outgoing = msgspec.structs.replace(outgoing, former=former)
+            self._delivery.offer(outgoing)
+        return refused
+
+    def _settle(self, compared: Compared, rejected: Sequence[Unmappable]) -> None:
+        diff, now = compared.diff, self._clock.now()
+        resolved: list[tuple[PendingKind, Key, DistinctId | None]] = [("row", key, None) for key in diff.settled]
+        resolved += [("row", key, None) for key in diff.deleted if key in compared.waiting]
+        pending = self._rejections(rejected, compared.waiting, now)
+        if self._parts.policy.on_delete != "ignore":
+            pending += self._gone(diff.deleted, compared.known, compared.waiting, now) if diff.deleted else []
+            pending += self._abandoned(diff.changed, compared.waiting, now) if compared.waiting else []
+        if resolved or pending:
+            self._state.settle(Settlement(resolved=resolved, pending=pending), now)
+        self._release_ids(compared)
+
+    def _rejections(
+        self, rejected: Sequence[Unmappable], waiting: Mapping[Key, PendingRow], now: float
+    ) -> list[PendingRow]:
+        if not rejected:
+            return []
+        before = {**self._state.waiting([entry.key for entry in rejected]), **waiting}
+        rows = []
+        for entry in rejected:
+            previous = before.get(entry.key)
+            if entry.key not in waiting and previous is not None and previous.code == entry.code:
+                continue  # the other half of a shared ID, named in an earlier run
+            rows.append(unmappable_row(entry, now, previous))
+            self._tally.reject(entry.key, entry.distinct_id, entry.code, entry.reason)
+        return rows
+
+    def _gone(
+        self, keys: Sequence[Key], known: Mapping[Key, Known], waiting: Mapping[Key, PendingRow], now: float
+    ) -> list[PendingRow]:
+        """"gone" rows for what Mixpanel was given, or may have been given by a request without an answer."""
+        ids = {key: known[key].distinct_id for key in keys if key in known}
+        maybe = [
+            gone_row(key, row.distinct_id, row.shape, UNANSWERED, now)
+            for key in keys
+            if (row := waiting.get(key)) is not None and row.shape and row.distinct_id not in {None, ids.get(key)}
+            if row.distinct_id is not None
+        ]
+        return gone_rows(keys, known, now) + maybe
+
+    def _abandoned(
+        self, changed: Sequence[Change], waiting: Mapping[Key, PendingRow], now: float
+    ) -> list[PendingRow]:
+        """IDs that an unanswered request may have created and that the row has left since."""
+        return [
+            gone_row(row.key, row.distinct_id, row.shape, REKEYED, now)
+            for change in changed
+            if (row := waiting.get(change.profile.key)) is not None and row.shape
+            if row.distinct_id is not None and row.distinct_id != change.profile.distinct_id
+        ]
+
+    def _vanished(self, rows: Sequence[PendingRow]) -> None:
+        """Pending rows that the table no longer has."""
+        if not rows:
+            return
+        now, keys = self._clock.now(), [row.key for row in rows]
+        pending: list[PendingRow] = []
+        if self._parts.policy.on_delete != "ignore":
+            pending = self._gone(keys, self._state.known(keys), {row.key: row for row in rows}, now)
+        resolved: list[tuple[PendingKind, Key, DistinctId | None]] = [("row", key, None) for key in keys]
+        self._state.settle(Settlement(resolved=resolved, pending=pending), now)
+        ids = [row.distinct_id for row in rows if row.code == DUPLICATE_ID and row.distinct_id is not None]
+        if ids:
+            self._state.hasten(ids)
+
+    def _release_ids(self, compared: Compared) -> None:
+        """A row that gave up a shared distinct ID frees the others that waited for it."""
+        ids = {
+            row.distinct_id
+            for row in compared.waiting.values()
+            if row.code == DUPLICATE_ID and row.distinct_id is not None
+        }
+        kept = {entry.distinct_id for entry in (*compared.diff.rejected, *compared.others)}
+        moved = [change for change in compared.diff.changed if change.profile.key in compared.waiting]
+        if ids - kept and (moved or compared.diff.settled or compared.diff.deleted):
+            self._state.hasten(sorted(ids - kept))
+
+    def check_rejects(self) -> None:
+        """Stop when so much is rejected that a decision is due."""
+        limit: Limit = self._parts.policy.max_reject
+        total = max(self._tally.scanned, self._known_before)
+        stopped = guards.mass_reject(limit, self._tally.rejected, total)
+        if stopped is not None:
+            raise GuardStop(stopped.message, hint=stopped.hint)

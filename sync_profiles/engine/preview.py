@@ -1,0 +1,127 @@
+"""What a run would send, found out with no way to send it and no pen for the state."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Literal
+
+import msgspec
+
+from sync_profiles.core import guards, scanplan
+from sync_profiles.core.changes import Change
+from sync_profiles.core.ports import StateReader
+from sync_profiles.core.settling import DELETED
+from sync_profiles.core.types import Key, Known, Outgoing, Page, Profile, ScanFull, ScanPlan, Unmappable
+from sync_profiles.engine.compare import Comparison
+from sync_profiles.engine.parts import Parts
+from sync_profiles.engine.sweep import Seen, missing
+
+Why = Literal["new", "changed", "deleted", "rejected"]
+KEYS_A_PAGE = 1000
+
+
+class Finding(msgspec.Struct, frozen=True):
+    """One profile that would be sent (its records, encoded), removed, or rejected (``reason``)."""
+
+    key: Key
+    why: Why
+    records: tuple[bytes, ...] = ()
+    reason: str | None = None
+    distinct_id: str | None = None
+
+
+class Survey:
+    """Counts while findings are drawn from it; ``plan`` is None until the first page was planned."""
+
+    def __init__(self, parts: Parts, reader: StateReader, now: float) -> None:
+        self._parts = parts
+        self._reader = reader
+        self._now = now
+        self._gone: set[Key] = set()
+        self.scanned = self.unchanged = 0
+
+    def plan(self, *, asked_full: bool) -> ScanPlan:
+        """What the hourly run would read now, and why."""
+        before = self._reader.identity()
+        wishes = scanplan.Wishes(
+            now=self._now,
+            full_every_s=self._parts.policy.full_every_s,
+            lookback_s=self._parts.policy.lookback_s,
+            asked_full=asked_full,
+            source_changed=guards.belonging(before, self._parts.identity) in {"source", "project"},
+            mapping_changed=guards.belonging(before, self._parts.identity) == "mapping",
+        )
+        return scanplan.plan(self._reader.watermark(), self._parts.source.watermark(), wishes)
+
+    def changed(self, plan: ScanPlan) -> Iterator[Finding]:
+        """Everything that a run with this plan would send, remove or reject."""
+        comparison = Comparison(self._parts.source, self._parts.mapper, self._reader)
+        comparison.prepare(plan)
+        removing = self._parts.policy.on_delete != "ignore"
+        seen = Seen(self._reader.ordinal_limit()) if isinstance(plan, ScanFull) and removing else None
+        due = [row.key for row in self._reader.due(1_000_000, self._now) if row.kind == "row"]
+        for page in _key_pages(self._parts, due):
+            yield from self._compared(comparison, page, seen, frozenset(due))
+        met = frozenset(due)
+        for page in self._parts.source.pages(plan):
+            yield from self._compared(comparison, _without(page, met) if met else page, seen, frozenset())
+        if seen is not None:
+            for gone in missing(self._parts.source, self._reader, seen):
+                yield from self._removals(list(gone.items()))
+
+    def selected(self, keys: Sequence[Key]) -> Iterator[Finding]:
+        """Every row (or those of ``keys``) as it would be sent the first time, changed or not."""
+        pages = _key_pages(self._parts, keys) if keys else self._parts.source.pages(ScanFull("preview"))
+        for page in pages:
+            for entry in self._parts.mapper(page).mapped:
+                if isinstance(entry, Profile):
+                    yield self._finding(Change(entry, None, "new"))
+                elif isinstance(entry, Unmappable):
+                    yield Finding(entry.key, "rejected", reason=entry.reason, distinct_id=entry.distinct_id)
+
+    def _compared(
+        self, comparison: Comparison, page: Page, seen: Seen | None, due: frozenset[Key]
+    ) -> Iterator[Finding]:
+        compared = comparison(page, due)
+        self.scanned += len(page.keys)
+        self.unchanged += compared.diff.unchanged
+        if seen is not None:
+            seen.mark(compared.known)
+        for change in compared.diff.changed:
+            yield self._finding(change)
+        for entry in (*compared.diff.rejected, *compared.others):
+            yield Finding(entry.key, "rejected", reason=entry.reason, distinct_id=entry.distinct_id)
+        if self._parts.policy.on_delete != "ignore":
+            yield from self._removals([(k, compared.known[k]) for k in compared.diff.deleted if k in compared.known])
+
+    def _finding(self, change: Change) -> Finding:
+        outgoing = self._parts.mapper.outgoing(
+            change.profile, change.known, prior=change.prior, every_null=change.every_null
+        )
+        profile = change.profile
+        if isinstance(outgoing, Unmappable):
+            return Finding(profile.key, "rejected", reason=outgoing.reason, distinct_id=profile.distinct_id)
+        why: Why = "new" if change.why == "new" else "changed"
+        return Finding(profile.key, why, _records(outgoing), distinct_id=profile.distinct_id)
+
+    def _removals(self, gone: Sequence[tuple[Key, Known]]) -> Iterator[Finding]:
+        for key, known in gone:
+            if key not in self._gone:
+                self._gone.add(key)
+                policy = self._parts.policy.on_delete
+                removal = self._parts.mapper.removal(key, known.distinct_id, known.shape, policy=policy)
+                yield Finding(key, DELETED, _records(removal), distinct_id=known.distinct_id)
+
+
+def _records(outgoing: Outgoing) -> tuple[bytes, ...]:
+    return tuple(bytes(raw) for raw in msgspec.json.decode(b"[" + outgoing.body + b"]", type=list[msgspec.Raw]))
+
+
+def _key_pages(parts: Parts, keys: Sequence[Key]) -> Iterator[Page]:
+    for start in range(0, len(keys), KEYS_A_PAGE):
+        yield parts.source.read(keys[start : start + KEYS_A_PAGE])
+
+
+def _without(page: Page, met: frozenset[Key]) -> Page:
+    kept = [index for index, key in enumerate(page.keys) if key not in met]
+    return Page([page.keys[index] for index in kept], [page.rows[index] for index in kept])
