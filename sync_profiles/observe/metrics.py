@@ -1,0 +1,124 @@
+"""Figures for Prometheus: a text file that node_exporter's textfile collector picks up.
+
+The one alert that matters: ``time() - sync_profiles_last_success_timestamp_seconds > 3 * 3600``.
+Format: https://prometheus.io/docs/instrumenting/exposition_formats/#text-based-format
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TypeAlias
+
+from filelock import FileLock, Timeout
+
+from sync_profiles.core.events import Event, RunFinished
+from sync_profiles.core.types import RunSummary
+from sync_profiles.observe.report import ended_well
+
+_PREFIX = "sync_profiles_"
+_SUCCESS = "last_success_timestamp_seconds"
+_METRICS = {
+    _SUCCESS: "When the last run that ended well ended, in unix seconds.",
+    "last_run_timestamp_seconds": "When the last run ended, well or not, in unix seconds.",
+    "last_run_success": "1 when the last run ended well, else 0.",
+    "last_run_duration_seconds": "How long the last run took.",
+    "last_run_rows": "Rows of the last run by what became of them.",
+    "pending_rows": "Rows that must be looked at again, rejected ones included.",
+}
+_CLASSES = ("scanned", "unchanged", "sent", "deleted", "rejected")
+_SAMPLE = re.compile(
+    rf'{_PREFIX}(?P<metric>\w+)\{{sync="(?P<sync>[^"\\]*)"(?:,class="(?P<class>\w+)")?\}} (?P<value>\S+)'
+)
+
+_LOCK_WAIT_S = 5.0
+
+_Sample: TypeAlias = tuple[str, str, str]
+"""Metric, sync, class ("" for none)."""
+
+_log = logging.getLogger("sync_profiles")
+
+
+class MetricsFile:
+    """Writes the figures of each run that ends to ``path``, keeping those of the syncs that did not run.
+
+    The file changes in one step and is readable by everybody: the collector runs as another user. A file that cannot
+    be written is a warning and never changes a run.
+    """
+
+    def __init__(self, path: str, now: Callable[[], float] = time.time) -> None:
+        self._path = Path(path)
+        self._now = now
+
+    def __call__(self, event: Event) -> None:
+        """Write the file when a run has ended; a run that was skipped says nothing."""
+        if not isinstance(event, RunFinished) or event.summary.outcome == "skipped":
+            return
+        try:
+            self._update(event.summary)
+        except (OSError, Timeout) as error:
+            _log.warning("metrics file %s not written: %s", self._path, type(error).__name__)
+
+    def _update(self, summary: RunSummary) -> None:
+        # Two syncs may end at once in two processes, and each keeps what the other wrote.
+        with FileLock(self._path.with_name(f".{self._path.name}.lock"), timeout=_LOCK_WAIT_S):
+            samples = merged(parse(self._read()), summary, self._now())
+            self._replace(render(samples))
+
+    def _read(self) -> str:
+        try:
+            return self._path.read_text("utf-8")
+        except FileNotFoundError:
+            return ""
+
+    def _replace(self, text: str) -> None:
+        # A name that does not end in .prom, so that the collector never reads half a file.
+        draft = self._path.with_name(f".{self._path.name}.{os.getpid()}")
+        try:
+            draft.write_text(text, "utf-8")
+            draft.chmod(0o644)
+            draft.replace(self._path)
+        finally:
+            draft.unlink(missing_ok=True)
+
+
+def merged(before: dict[_Sample, float], summary: RunSummary, now: float) -> dict[_Sample, float]:
+    """The samples after a run: those of its sync replaced, but for the last success when this was none."""
+    sync = summary.sync
+    good = ended_well(summary)
+    kept = {sample: value for sample, value in before.items() if sample[1] != sync or sample[0] == _SUCCESS}
+    figures: dict[_Sample, float] = {
+        ("last_run_timestamp_seconds", sync, ""): now,
+        ("last_run_success", sync, ""): float(good),
+        ("last_run_duration_seconds", sync, ""): summary.seconds,
+        ("pending_rows", sync, ""): summary.pending,
+    }
+    figures |= {("last_run_rows", sync, name): getattr(summary, name) for name in _CLASSES}
+    if good:
+        figures[_SUCCESS, sync, ""] = now
+    return kept | figures
+
+
+def parse(text: str) -> dict[_Sample, float]:
+    """The samples of a file written by ``render``; lines of another kind are dropped."""
+    matches = [match for match in map(_SAMPLE.fullmatch, text.splitlines()) if match and match["metric"] in _METRICS]
+    return {(match["metric"], match["sync"], match["class"] or ""): float(match["value"]) for match in matches}
+
+
+def render(samples: dict[_Sample, float]) -> str:
+    """The file's text, metric by metric."""
+    return "".join(f"{line}\n" for metric, meaning in _METRICS.items() for line in _family(metric, meaning, samples))
+
+
+def _family(metric: str, meaning: str, samples: dict[_Sample, float]) -> Iterator[str]:
+    yield f"# HELP {_PREFIX}{metric} {meaning}"
+    yield f"# TYPE {_PREFIX}{metric} gauge"
+    for (name, sync, row_class), value in sorted(samples.items()):
+        if name == metric:
+            labels = f'sync="{sync}"' + (f',class="{row_class}"' if row_class else "")
+            # Sync names are letters, digits, "-" and "_", so a label needs no escape.
+            yield f"{_PREFIX}{metric}{{{labels}}} {value:.15g}"
