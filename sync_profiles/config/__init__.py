@@ -1,0 +1,32 @@
+"""TOML and environment to ``Config``: ``load`` from the files, ``parse`` from a text, ``resolved`` for people."""
+
+from __future__ import annotations
+
+from sync_profiles.config.document import parse
+from sync_profiles.config.files import load
+from sync_profiles.config.forms import parse_duration
+from sync_profiles.config.model import (
+    Config,
+    MixpanelConfig,
+    RunConfig,
+    Secret,
+    SourceConfig,
+    StateConfig,
+    SyncConfig,
+)
+from sync_profiles.config.shown import json_schema, resolved
+
+__all__ = [
+    "Config",
+    "MixpanelConfig",
+    "RunConfig",
+    "Secret",
+    "SourceConfig",
+    "StateConfig",
+    "SyncConfig",
+    "json_schema",
+    "load",
+    "parse",
+    "parse_duration",
+    "resolved",
+]
