@@ -1,0 +1,97 @@
+"""Profiles -> requests: cut by count and bytes, never inside a profile; halve. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TypeAlias
+
+from sync_profiles.core.types import DistinctId, Outgoing
+
+Cut: TypeAlias = tuple[Outgoing, ...]
+"""The profiles of one request; never empty."""
+
+BYTES_MAX = 1_900_000
+"""Mixpanel documents 2 MB for a request (of events); the rest is room for what a gateway may add."""
+
+BYTES_FLOOR = 10_000
+"""``shrink`` goes no lower: a receiver that refuses this much refuses single profiles, and halving names them."""
+
+
+class Cutter:
+    """Collects profiles and hands out cuts; what is open is carried over to the next page.
+
+    A cut closes before the profile that does not fit, that would mix deletes with others, or whose distinct ID it
+    already holds. The order is kept. A profile that alone is over a limit travels alone.
+    """
+
+    def __init__(self, *, records_max: int, bytes_max: int = BYTES_MAX) -> None:
+        self._records_max = records_max
+        self._bytes_max = bytes_max
+        self._open: list[Outgoing] = []
+        self._ids: set[DistinctId] = set()
+        self._records = 0
+        self._size = 1
+
+    def add(self, profile: Outgoing) -> Cut | None:
+        """Take one profile; returns the cut that it closed, if any."""
+        closed = self._close() if self._open and not self._fits(profile) else None
+        self._open.append(profile)
+        self._ids.add(profile.distinct_id)
+        self._records += profile.records
+        self._size += len(profile.body) + 1
+        return closed
+
+    def rest(self) -> list[Cut]:
+        """Close what is open; empty when nothing is."""
+        return [self._close()] if self._open else []
+
+    def shrink(self, bytes_max: int) -> None:
+        """Make later cuts no larger than this, after the receiver called a request too large; never grows again."""
+        self._bytes_max = min(self._bytes_max, max(bytes_max, BYTES_FLOOR))
+
+    def _fits(self, profile: Outgoing) -> bool:
+        return (
+            self._records + profile.records <= self._records_max
+            and self._size + len(profile.body) + 1 <= self._bytes_max
+            and profile.delete == self._open[0].delete
+            and profile.distinct_id not in self._ids
+        )
+
+    def _close(self) -> Cut:
+        closed = tuple(self._open)
+        self._open.clear()
+        self._ids.clear()
+        self._records = 0
+        self._size = 1
+        return closed
+
+
+def cut(profiles: Iterable[Outgoing], *, records_max: int, bytes_max: int = BYTES_MAX) -> Iterator[Cut]:
+    """All profiles, in order, as cuts of at most ``records_max`` records and ``bytes_max`` bytes (see ``Cutter``)."""
+    cutter = Cutter(records_max=records_max, bytes_max=bytes_max)
+    for profile in profiles:
+        closed = cutter.add(profile)
+        if closed:
+            yield closed
+    yield from cutter.rest()
+
+
+def halve(profiles: Sequence[Outgoing]) -> tuple[Cut, Cut]:
+    """Two parts that differ by one profile at most; needs two profiles or more."""
+    return _parted(profiles, len(profiles) // 2)
+
+
+def halve_by_bytes(profiles: Sequence[Outgoing]) -> tuple[Cut, Cut]:
+    """Two parts, the first the longest that is no more than half of the bytes (but never empty)."""
+    half = sum(len(profile.body) for profile in profiles) / 2
+    taken = 0
+    for index, profile in enumerate(profiles):
+        taken += len(profile.body)
+        if taken > half:
+            return _parted(profiles, min(max(index, 1), len(profiles) - 1))
+    return halve(profiles)
+
+
+def _parted(profiles: Sequence[Outgoing], index: int) -> tuple[Cut, Cut]:
+    assert 0 < index < len(profiles), "only two profiles or more can be halved"  # noqa: S101 - a caller's bug
+    return tuple(profiles[:index]), tuple(profiles[index:])
