@@ -52,6 +52,13 @@ def configure(log_format: LogFormat, verbosity: int, *, quiet: bool = False, str
     logging.captureWarnings(capture=True)
 
 
+def ready() -> logging.Logger:
+    """The program's logger; set up plainly when ``configure`` was not called yet."""
+    if not any(isinstance(one.formatter, _FORMATTERS) for one in logging.getLogger().handlers):
+        configure("auto", 0)
+    return logging.getLogger(_OURS)
+
+
 def level(verbosity: int, *, quiet: bool) -> int:
     """The lowest level that is written."""
     if quiet:

@@ -1,0 +1,103 @@
+"""Entry of the program: run the command line and turn whatever happens into an exit code and a few plain words."""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from sync_profiles.cli import cli
+from sync_profiles.errors import SyncProfilesError
+
+if TYPE_CHECKING:
+    import logging
+
+NAME = "sync-profiles"
+INTERRUPTED = 130
+BROKEN_PIPE = 141  # what a shell reports for a program that SIGPIPE ended: nobody reads the output any more
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run ``arguments`` (None: those of the process), return the exit code; a user's mistake raises nothing."""
+    if "_SYNC_PROFILES_COMPLETE" in os.environ:
+        cli.main(prog_name=NAME)  # a shell asks for completions: click answers and exits
+    try:
+        code = _run(sys.argv[1:] if arguments is None else arguments)
+        sys.stdout.flush()
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except SyncProfilesError as error:
+        _tell(error)
+        return error.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        _end_line()
+        return INTERRUPTED
+    except BrokenPipeError:
+        _close_stdout()
+        return BROKEN_PIPE
+    except Exception as error:  # noqa: BLE001  # the last resort: it becomes exit code 1, and the traceback on request
+        _confess(error)
+        return 1
+    return code
+
+
+def _run(arguments: Sequence[str]) -> int:
+    """What ``cli.main`` does, but for its own idea of exit codes."""
+    try:
+        with cli.make_context(NAME, list(arguments)) as ctx:
+            code = cli.invoke(ctx)
+    except click.exceptions.Exit as leave:
+        return leave.exit_code
+    return code if isinstance(code, int) else 0
+
+
+def _tell(error: SyncProfilesError) -> None:
+    """One line for each problem, so that none hides behind another; the hint with the last."""
+    *others, last = error.message.splitlines() or [type(error).__name__]
+    log = _logger()
+    for line in others:
+        log.error("%s", line, extra={"fields": {"exit_code": error.exit_code}})
+    log.error("%s", last, extra={"fields": {"exit_code": error.exit_code, "hint": error.hint}})
+
+
+def _confess(error: Exception) -> None:
+    """Name a bug by its kind and place; its text, which may quote a row, stays in the traceback."""
+    from logging import INFO
+
+    log = _logger()
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    wanted = log.isEnabledFor(INFO) or bool(os.environ.get("SYNC_PROFILES_DEBUG"))
+    fields = {
+        "hint": "please report it with its traceback" + ("" if wanted else "; run again with -v to see that"),
+        "exit_code": 1,
+    }
+    words = ("this is a bug: %s at %s:%s", type(error).__name__, Path(frame.filename).name, frame.lineno)
+    log.error(*words, exc_info=error if wanted else None, extra={"fields": fields})
+
+
+def _logger() -> logging.Logger:
+    """Ours, set up even when the error came before the options were known."""
+    from sync_profiles.observe import log
+
+    return log.ready()
+
+
+def _end_line() -> None:
+    """Leave the line on which the terminal has shown ``^C``."""
+    if sys.stderr.isatty():
+        sys.stderr.write("\n")
+
+
+def _close_stdout() -> None:
+    """Point stdout at nothing, or the interpreter would complain about the lost pipe when it flushes at its end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,65 @@
+"""``sync-profiles backfill``."""
+
+from __future__ import annotations
+
+from contextlib import closing
+
+import click
+
+from sync_profiles.cli.command import Command, epilog
+from sync_profiles.cli.context import Settings
+
+
+@click.command(
+    cls=Command,
+    short_help="Send every selected row again, by hand.",
+    epilog=epilog(
+        "sync-profiles backfill",
+        "sync-profiles backfill users --since 2026-11-01 --until 2026-11-08",
+        "sync-profiles backfill users --key 17 --key 42",
+        "sync-profiles backfill users --where \"plan = 'pro'\"",
+    ),
+)
+@click.argument("sync", required=False)
+@click.option("--since", metavar="T", help="Rows whose cursor is T or later (needs `cursor` in the config).")
+@click.option("--until", metavar="T", help="Rows whose cursor is T or earlier.")
+@click.option("--key", "keys", multiple=True, metavar="K", help="The row with this primary key; may be repeated.")
+@click.option("--where", metavar="SQL", help="Rows for which this SQL predicate holds.")
+@click.option("--changed-only", is_flag=True, help="Of the selected rows, only those that differ from what was sent.")
+@click.option("--restart", is_flag=True, help="Start over instead of going on where an interrupted backfill was.")
+@click.option("--deadline", metavar="D", help="Stop cleanly after this long; default: never.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
+@click.pass_obj
+def backfill(
+    settings: Settings, sync: str | None, keys: tuple[str, ...], deadline: str | None, **given: str | bool | None
+) -> int:
+    """Send every selected row again, changed or not, and unset every property that is NULL.
+
+    Killed and started again with the same selection, it goes on where it was.
+    """
+    from sync_profiles import wiring
+    from sync_profiles.cli.running import deadline_s, each, observed, opened_config
+    from sync_profiles.cli.stopping import StopRequest
+    from sync_profiles.engine.backfill import backfill_sync
+    from sync_profiles.engine.parts import Selection
+
+    config = opened_config(settings)
+    one = wiring.the_one(config, sync)
+    selection = Selection(
+        since=_text(given["since"]),
+        until=_text(given["until"]),
+        keys=keys,
+        where=_text(given["where"]),
+        changed_only=bool(given["changed_only"]),
+        restart=bool(given["restart"]),
+    )
+    wiring.check_selection(one, selection)
+    stop = StopRequest(deadline_s(deadline, config) if deadline is not None else None)
+    with closing(wiring.opened_store(config)) as store, stop.listening(), observed(config, settings) as observe:
+        around = wiring.surroundings(stop, observe)
+        opened = wiring.open_sync(config, one, store, stop, where=selection.where)
+        return each([one], stop, lambda _: backfill_sync(opened, selection, around), as_json=bool(given["as_json"]))
+
+
+def _text(value: str | bool | None) -> str | None:
+    return value if isinstance(value, str) else None

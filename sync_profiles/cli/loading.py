@@ -1,0 +1,53 @@
+"""Reading the configuration for a command, with everything secret in it masked from then on."""
+
+from __future__ import annotations
+
+import logging
+import os
+from typing import TYPE_CHECKING
+from urllib.parse import unquote, urlsplit
+
+from sync_profiles.cli.context import Settings
+
+if TYPE_CHECKING:
+    from sync_profiles.config import Config, Secret
+
+
+def load_config(settings: Settings) -> Config:
+    """The configuration of this call; its secrets are registered for masking, its warnings are logged.
+
+    Raises ``ConfigError`` with every problem found.
+    """
+    from sync_profiles.config import load
+
+    config = load(settings.config_path, os.environ)
+    _mask_secrets(config)
+    for warning in config.warnings:
+        logging.getLogger("sync_profiles").warning("%s", warning)
+    return config
+
+
+def _mask_secrets(config: Config) -> None:
+    mixpanel = config.mixpanel
+    for secret in (mixpanel.token, mixpanel.service_secret, config.run.healthcheck_url):
+        _mask(secret)
+    for url in (config.source.url, config.state.url):
+        _mask(url)
+        _mask_password(url)
+
+
+def _mask(secret: Secret | None) -> None:
+    from sync_profiles.observe.redact import register_secret
+
+    register_secret(secret.reveal() if secret else None)
+
+
+def _mask_password(url: Secret | None) -> None:
+    """A driver's message may quote the password alone, decoded."""
+    from sync_profiles.observe.redact import register_secret
+
+    try:
+        password = urlsplit(url.reveal()).password if url else None
+    except ValueError:  # a bracket too many; whoever connects will say so
+        return
+    register_secret(unquote(password) if password else None)

@@ -1,0 +1,102 @@
+"""What ``run`` and ``backfill`` share: opening the config, the observers, printing results."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+
+import click
+import msgspec
+
+from sync_profiles import config as configuration
+from sync_profiles.cli.context import Settings
+from sync_profiles.cli.stopping import StopRequest
+from sync_profiles.config import Config, SyncConfig
+from sync_profiles.core.events import Event, Observer
+from sync_profiles.engine.run import RunResult
+from sync_profiles.errors import UsageError, most_serious
+from sync_profiles.observe.log import LogObserver
+from sync_profiles.observe.redact import redact, register_secret
+
+log = logging.getLogger("sync_profiles")
+
+
+def opened_config(settings: Settings) -> Config:
+    """The configuration, its secrets known to the redaction, its warnings told."""
+    config = configuration.load(settings.config_path, os.environ)
+    secrets = (config.source.url, config.mixpanel.token, config.mixpanel.service_secret, config.run.healthcheck_url)
+    for secret in secrets:
+        register_secret(secret.reveal() if secret is not None else None)
+    for warning in config.warnings:
+        log.warning("%s", warning)
+    return config
+
+
+def deadline_s(given: str | None, config: Config) -> float | None:
+    """``--deadline`` in seconds, or what the config says; 0 means none."""
+    if given is None:
+        return config.run.deadline_s
+    try:
+        return configuration.parse_duration(given) or None
+    except ValueError as error:
+        raise UsageError(f"--deadline: {error}", hint='Write it like "50m", "90s" or "1h30m"; 0 for none.') from error
+
+
+@contextmanager
+def observed(config: Config, settings: Settings) -> Iterator[Observer]:
+    """Everybody who watches a run, as one observer: terminal or log, metrics file, health-check ping."""
+    with ExitStack() as stack:
+        observers: list[Observer] = []
+        if not settings.quiet and sys.stderr.isatty() and settings.log_format != "json":
+            from sync_profiles.observe.terminal import on_terminal
+
+            painter = stack.enter_context(on_terminal(color=settings.color))
+            observers += [painter] if painter is not None else []
+        observers.append(LogObserver(closing=not observers))
+        if config.run.metrics_file is not None:
+            from sync_profiles.observe.metrics import MetricsFile
+
+            observers.append(MetricsFile(config.run.metrics_file))
+        if config.run.healthcheck_url is not None:
+            from sync_profiles.observe.ping import pinging
+
+            observers.append(stack.enter_context(pinging(config.run.healthcheck_url.reveal())))
+
+        def tell(event: Event) -> None:
+            for observer in observers:
+                observer(event)
+
+        yield tell
+
+
+def each(
+    syncs: Sequence[SyncConfig], stop: StopRequest, run_one: Callable[[SyncConfig], RunResult], *, as_json: bool
+) -> int:
+    """Run one sync after the other; one that fails keeps none of the others from running, a signal does."""
+    codes = []
+    for sync in syncs:
+        result = run_one(sync)
+        codes.append(result.exit_code)
+        report(result, as_json=as_json)
+        if stop.cause in {"SIGINT", "SIGTERM"}:
+            break
+    return most_serious(codes)
+
+
+def report(result: RunResult, *, as_json: bool) -> None:
+    """The result on stdout when JSON was asked for; a hint and, when wanted, the traceback of a bug on stderr."""
+    if as_json:
+        click.echo(redact(msgspec.json.encode(result.summary).decode()))
+    if result.hint:
+        log.log(logging.ERROR if result.exit_code != 75 else logging.WARNING, "%s", result.hint)
+    if result.exit_code == 1 and result.error is not None:
+        wanted = log.isEnabledFor(logging.INFO) or bool(os.environ.get("SYNC_PROFILES_DEBUG"))
+        frame = traceback.extract_tb(result.error.__traceback__)[-1]
+        place = f"{os.path.basename(frame.filename)}:{frame.lineno}"  # noqa: PTH119 - a name, not a file
+        log.error(
+            "this is a bug: %s at %s", type(result.error).__name__, place, exc_info=result.error if wanted else None
+        )

@@ -1,0 +1,31 @@
+"""``sandbox``: a Mixpanel of one's own."""
+
+from __future__ import annotations
+
+import click
+
+from sync_profiles.cli.command import Command, epilog
+
+
+@click.command(
+    cls=Command,
+    epilog=epilog("sync-profiles sandbox", "sync-profiles sandbox --port 9000", codes=(0, 1, 2, 130, 143)),
+)
+@click.option("--port", type=click.IntRange(0, 65535), default=8066, show_default=True, help="0 takes any free port.")
+@click.option(
+    "--host", default="127.0.0.1", show_default=True, help="Address to listen on; nothing asks for a password."
+)
+def sandbox(port: int, host: str) -> None:
+    """Run a local stand-in for Mixpanel until Ctrl-C stops it.
+
+    It takes profiles, keeps them in memory and lists them at /sandbox/profiles. Point a configuration at it with
+    base_url and token in [mixpanel].
+    """
+    from sync_profiles.sandbox.server import Sandbox
+
+    server = Sandbox(host, port)
+    click.echo(f'base_url = "{server.url}"\ntoken = "{server.token}"')
+    try:
+        server.serve_forever()
+    finally:
+        server.close()
