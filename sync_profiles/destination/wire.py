@@ -1,0 +1,331 @@
+"""One HTTP POST with every bound it needs: time, size, trust, no redirects, no surprises from the environment.
+
+Proxies and certificate bundles are taken from the environment on purpose (``HTTPS_PROXY``, ``NO_PROXY``,
+``REQUESTS_CA_BUNDLE``, ``SSL_CERT_FILE``); ``.netrc`` never is.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import ipaddress
+import os
+import re
+import socket
+import ssl
+import threading
+import zlib
+from collections.abc import Iterator
+from contextvars import ContextVar
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+from urllib.parse import urlsplit
+
+import msgspec
+import requests
+import requests.adapters
+import requests.utils
+import truststore
+import urllib3.exceptions
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+
+from sync_profiles import __version__
+from sync_profiles.core.verdict import EXIT_ACCESS, EXIT_CONFIG
+
+CONNECT_S_MAX = 10.0
+
+
+class Reply(msgspec.Struct, frozen=True):
+    """An HTTP answer; header names in lower case, ``body`` without content encoding."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+
+class NoReplyError(Exception):
+    """No usable answer; nobody knows whether the request was carried out. ``why`` holds no address and no value."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__(why)
+        self.why = why
+
+
+class BarredError(NoReplyError):
+    """The request never left, and will not as things are: no trust, or a proxy that refuses."""
+
+    def __init__(self, why: str, exit_code: int) -> None:
+        super().__init__(why)
+        self.exit_code = exit_code
+
+
+class Wire:
+    """Posts; to be used from any number of threads, each of which has its own connection.
+
+    ``timeout_s`` bounds a whole request, from the connection to the last byte of the answer.
+    """
+
+    def __init__(self, *, timeout_s: float, answer_bytes_max: int) -> None:
+        self._timeout_s = timeout_s
+        self._answer_bytes_max = answer_bytes_max
+        self._own = threading.local()
+        self._sessions: list[requests.Session] = []
+        self._lock = threading.Lock()
+
+    def post(self, url: str, body: bytes, content_type: str, *, auth: tuple[str, str] | None = None) -> Reply:
+        """POST the bytes as they are. At most ``answer_bytes_max`` + 1 bytes of the answer are read.
+
+        Raises ``NoReplyError`` and ``BarredError``, never anything of a library.
+        """
+        watch = _Watch(self._timeout_s)
+        try:
+            with (
+                watch,
+                self._session(url).post(
+                    url,
+                    data=body,
+                    headers={"Content-Type": content_type},
+                    auth=auth,
+                    timeout=(min(CONNECT_S_MAX, self._timeout_s), self._timeout_s),
+                    allow_redirects=False,
+                    stream=True,
+                ) as response,
+            ):
+                return self._reply(response)
+        except (requests.RequestException, urllib3.exceptions.HTTPError, http.client.HTTPException, OSError) as error:
+            if watch.expired:
+                raise NoReplyError(f"no complete answer within {self._timeout_s:g} s") from error
+            raise _translated(error) from error
+
+    def close(self) -> None:
+        """Close the connections of all threads."""
+        with self._lock:
+            while self._sessions:
+                self._sessions.pop().close()
+
+    def _session(self, url: str) -> requests.Session:
+        session: requests.Session | None = getattr(self._own, "session", None)
+        if session is None:
+            session = self._own.session = _session(url)
+            with self._lock:
+                self._sessions.append(session)
+        return session
+
+    def _reply(self, response: requests.Response) -> Reply:
+        body = response.raw.read(self._answer_bytes_max + 1, decode_content=False)
+        headers = {name.lower(): value for name, value in response.headers.items()}
+        return Reply(response.status_code, headers, self._plain(body, headers.get("content-encoding", "identity")))
+
+    def _plain(self, body: bytes, encoding: str) -> bytes:
+        """Undo the gzip that some gateways apply though it was not asked for, without trusting its size."""
+        if encoding.lower() not in ("gzip", "x-gzip"):
+            return body
+        try:
+            return zlib.decompressobj(wbits=31).decompress(body, self._answer_bytes_max + 1)
+        except zlib.error as error:
+            raise NoReplyError("the answer's gzip encoding is broken") from error
+
+
+# --- sessions --------------------------------------------------------------------------------------------------------
+
+
+class _Session(requests.Session):
+    def get_redirect_target(self, resp: requests.Response) -> str | None:  # noqa: ARG002 - the library's signature
+        """None: requests prepares a next request, and reads the whole answer for it, even when it must not follow."""
+        return None
+
+
+def _session(url: str) -> requests.Session:
+    session = _Session()
+    session.trust_env = False
+    session.proxies.update({} if is_loopback(url) else requests.utils.get_environ_proxies(url))
+    session.headers.update({"User-Agent": f"sync-profiles/{__version__}", "Accept-Encoding": "identity"})
+    session.mount("http://", _Adapter(None))
+    session.mount("https://", _Adapter(_tls_context()))
+    return session
+
+
+def is_loopback(url: str) -> bool:
+    """Does the address point to this machine? Such requests never go through a proxy."""
+    host = urlsplit(url).hostname or ""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")
+
+
+def _tls_context() -> ssl.SSLContext:
+    """The system's trust store (and ``SSL_CERT_FILE``), or the bundle that ``REQUESTS_CA_BUNDLE`` names instead."""
+    bundle = os.environ.get("REQUESTS_CA_BUNDLE")
+    if not bundle:
+        return truststore.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    try:
+        if Path(bundle).is_dir():
+            context.load_verify_locations(capath=bundle)
+        else:
+            context.load_verify_locations(cafile=bundle)
+    except OSError as error:
+        raise BarredError("REQUESTS_CA_BUNDLE does not name a readable bundle of certificates", EXIT_CONFIG) from error
+    return context
+
+
+class _Adapter(requests.adapters.HTTPAdapter):
+    """No retries of its own, one connection, our trust, and connections that can be ended from outside."""
+
+    def __init__(self, context: ssl.SSLContext | None) -> None:
+        self._context = context
+        super().__init__(pool_connections=1, pool_maxsize=1, max_retries=0)
+
+    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
+        super().init_poolmanager(*args, ssl_context=self._context, **kwargs)
+        self.poolmanager.pool_classes_by_scheme = _POOLS
+
+    def proxy_manager_for(self, proxy: str, **kwargs: Any) -> Any:
+        manager = super().proxy_manager_for(proxy, ssl_context=self._context, **kwargs)
+        manager.pool_classes_by_scheme = _POOLS
+        return manager
+
+    def cert_verify(self, conn: Any, url: str, verify: Any, cert: Any) -> None:
+        """Leave trust to the context, which always verifies; the library would add its own bundle to it."""
+
+
+# --- the bound on the whole time -------------------------------------------------------------------------------------
+
+
+class _Watch:
+    """Ends a request that takes too long, wherever it hangs, by shutting its socket down.
+
+    Time-outs of sockets begin anew with each byte: a peer that drips one a second would hold a run for days.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        self.expired = False
+        self._connection: HTTPConnection | None = None
+        self._socket: socket.socket | None = None
+        self._lock = threading.Lock()
+        self._timer = threading.Timer(seconds, self._expire)
+        self._timer.daemon = True
+
+    def __enter__(self) -> None:
+        self._token = _WATCH.set(self)
+        self._timer.start()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._timer.cancel()
+        with self._lock:
+            # From here on the connection may serve the next request.
+            self._connection = self._socket = None
+        _WATCH.reset(self._token)
+
+    def follow(self, connection: HTTPConnection) -> None:
+        """Remember where the request is; the socket too, for the connection lets go of it before the answer is read."""
+        with self._lock:
+            self._connection = connection
+            self._socket = connection.sock or self._socket
+        if self.expired:
+            raise TimeoutError
+
+    def _expire(self) -> None:
+        with self._lock:
+            self.expired = True
+            current = (self._connection.sock if self._connection else None) or self._socket
+            if current is not None:
+                with contextlib.suppress(OSError):
+                    # The plain shutdown: that of a TLS socket would let its owner read on without TLS.
+                    socket.socket.shutdown(current, socket.SHUT_RDWR)
+
+
+_WATCH: ContextVar[_Watch] = ContextVar("watch")
+
+
+class _Connection(HTTPConnection):
+    def connect(self) -> None:
+        _WATCH.get().follow(self)
+        super().connect()
+
+    def request(self, *args: Any, **kwargs: Any) -> None:
+        _WATCH.get().follow(self)
+        super().request(*args, **kwargs)
+
+    def getresponse(self) -> Any:
+        _WATCH.get().follow(self)
+        return super().getresponse()
+
+
+class _TlsConnection(_Connection, HTTPSConnection):
+    pass
+
+
+class _Pool(HTTPConnectionPool):
+    ConnectionCls = _Connection
+
+
+class _TlsPool(HTTPSConnectionPool):
+    ConnectionCls = _TlsConnection
+
+
+_POOLS = {"http": _Pool, "https": _TlsPool}
+
+
+# --- the border ------------------------------------------------------------------------------------------------------
+
+
+def _translated(error: BaseException) -> NoReplyError:
+    """A library's exception as ours: the kind of failure, without the address that libraries put into their texts."""
+    if isinstance(error, NoReplyError):
+        return error
+    causes = list(_causes(error))
+    for cause in causes:
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            return BarredError(f"the TLS certificate is not trusted ({cause.verify_message})", EXIT_CONFIG)
+        tunnel = re.search(r"Tunnel connection failed: (\d{3})", str(cause)) if isinstance(cause, OSError) else None
+        if tunnel:
+            return _refused_by_proxy(int(tunnel[1]))
+        if isinstance(cause, requests.exceptions.InvalidProxyURL):
+            return BarredError("the proxy address in the environment is not valid", EXIT_CONFIG)
+        if isinstance(cause, requests.exceptions.InvalidURL | requests.exceptions.InvalidSchema):
+            return BarredError("the address, or that of the proxy in the environment, is not valid", EXIT_CONFIG)
+    for kind, why in _WHYS:
+        if any(isinstance(cause, kind) for cause in causes):
+            return NoReplyError(why)
+    return NoReplyError(f"the connection failed ({type(causes[-1]).__name__})")
+
+
+def _refused_by_proxy(status: int) -> NoReplyError:
+    if status in (401, 403, 407):
+        return BarredError(f"the proxy refuses the connection (HTTP {status})", EXIT_ACCESS)
+    return NoReplyError(f"the proxy could not connect (HTTP {status})")
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """The exception and all that it wraps, by cause, by argument or as a reason, outermost first."""
+    waiting, seen = [error], set[int]()
+    while waiting:
+        current = waiting.pop(0)
+        if id(current) in seen:
+            continue
+        seen.add(id(current))
+        yield current
+        wrapped = (current.__cause__, current.__context__, getattr(current, "reason", None), *current.args)
+        waiting += [inner for inner in wrapped if isinstance(inner, BaseException)]
+
+
+_WHYS: tuple[tuple[type[BaseException], str], ...] = (
+    (urllib3.exceptions.NameResolutionError, "the host name could not be resolved"),
+    (ConnectionRefusedError, "the connection was refused"),
+    (urllib3.exceptions.ConnectTimeoutError, f"no connection within {CONNECT_S_MAX:g} s"),
+    (urllib3.exceptions.ReadTimeoutError, "no answer in time"),
+    (TimeoutError, "no answer in time"),
+    (ssl.SSLError, "the TLS connection failed"),
+    (ConnectionResetError, "the connection was reset"),
+    (http.client.RemoteDisconnected, "the connection was closed without an answer"),
+    (urllib3.exceptions.IncompleteRead, "the answer broke off"),
+    (http.client.IncompleteRead, "the answer broke off"),
+    (http.client.HTTPException, "the answer is not HTTP"),
+    (urllib3.exceptions.ProxyError, "the proxy does not answer"),
+)
