@@ -14,7 +14,7 @@ Ending: TypeAlias = Literal["answer", "truncate", "drop", "reset"]
 """How an exchange ends: whole, cut in the middle of the body, closed without a byte, or reset without a byte."""
 
 
-Bytes: TypeAlias = bytes
+_Bytes: TypeAlias = bytes  # inside Request the name is taken by a field
 
 
 class Call(msgspec.Struct, frozen=True):
@@ -70,7 +70,7 @@ class Request(msgspec.Struct, frozen=True):
     fault: str | None
     at: float
     connection: int
-    body: Bytes | None = None
+    body: _Bytes | None = None
 
 
 class Sent(msgspec.Struct, frozen=True):
@@ -85,7 +85,7 @@ class Sent(msgspec.Struct, frozen=True):
     refusal: str | None = None
 
 
-NOT_RECORDS = "non-standard format"
+_NOT_RECORDS = "non-standard format"
 """Mixpanel's own words for a body it cannot read."""
 
 
@@ -105,11 +105,11 @@ def read_sent(call: Call) -> Sent:
     try:
         decoded = msgspec.json.decode(text)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return Sent(params, text=text, refusal=NOT_RECORDS)
+        return Sent(params, text=text, refusal=_NOT_RECORDS)
     if isinstance(decoded, dict) and wrapped is not None:
         decoded = [decoded]
     if not isinstance(decoded, list):
-        return Sent(params, text=text, refusal=NOT_RECORDS)
+        return Sent(params, text=text, refusal=_NOT_RECORDS)
     return Sent(params, decoded, text, None if decoded else "data, missing or empty")
 
 

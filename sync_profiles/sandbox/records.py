@@ -12,8 +12,8 @@ from typing import Any, TypeAlias
 
 import msgspec
 
-STRING_BYTES_MAX = 255
-NAME_CHARACTERS_MAX = 255
+_STRING_BYTES_MAX = 255
+_NAME_CHARACTERS_MAX = 255
 PROPERTIES_MAX = 2000
 
 Properties: TypeAlias = dict[str, Any]
@@ -140,7 +140,7 @@ def _stored(value: Any) -> Any:
     """Return the value as Mixpanel keeps it: strings, also those in lists, end after 255 bytes."""
     if type(value) is str:
         # Up to 63 characters cannot be more than 252 bytes: most values are never encoded.
-        return value if len(value) <= STRING_BYTES_MAX // 4 else _cut(value)
+        return value if len(value) <= _STRING_BYTES_MAX // 4 else _cut(value)
     if type(value) is list:
         return [_stored(one) for one in value]
     return value
@@ -148,21 +148,21 @@ def _stored(value: Any) -> Any:
 
 def _cut(text: str) -> str:
     encoded = text.encode()
-    return text if len(encoded) <= STRING_BYTES_MAX else encoded[:STRING_BYTES_MAX].decode(errors="ignore")
+    return text if len(encoded) <= _STRING_BYTES_MAX else encoded[:_STRING_BYTES_MAX].decode(errors="ignore")
 
 
 def _set(properties: Properties, value: Properties) -> None:
     for name, one in value.items():
-        properties[name[:NAME_CHARACTERS_MAX]] = _stored(one)
+        properties[name[:_NAME_CHARACTERS_MAX]] = _stored(one)
 
 
 def _set_once(properties: Properties, value: Properties) -> None:
-    _set(properties, {name: one for name, one in value.items() if name[:NAME_CHARACTERS_MAX] not in properties})
+    _set(properties, {name: one for name, one in value.items() if name[:_NAME_CHARACTERS_MAX] not in properties})
 
 
 def _unset(properties: Properties, value: list[str]) -> None:
     for name in value:
-        properties.pop(name[:NAME_CHARACTERS_MAX], None)
+        properties.pop(name[:_NAME_CHARACTERS_MAX], None)
 
 
 def _add(properties: Properties, value: Properties) -> None:
