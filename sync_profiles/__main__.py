@@ -4,18 +4,13 @@ from __future__ import annotations
 
 import os
 import sys
-import traceback
 from collections.abc import Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
 from sync_profiles.cli import cli
+from sync_profiles.cli.bug import confess
 from sync_profiles.errors import SyncProfilesError
-
-if TYPE_CHECKING:
-    import logging
 
 NAME = "sync-profiles"
 INTERRUPTED = 130
@@ -42,7 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _close_stdout()
         return BROKEN_PIPE
     except Exception as error:  # noqa: BLE001  # the last resort: it becomes exit code 1, and the traceback on request
-        _confess(error)
+        confess(error)
         return 1
     return code
 
@@ -59,33 +54,13 @@ def _run(arguments: Sequence[str]) -> int:
 
 def _tell(error: SyncProfilesError) -> None:
     """One line for each problem, so that none hides behind another; the hint with the last."""
+    from sync_profiles.observe.log import ready
+
+    log = ready()
     *others, last = error.message.splitlines() or [type(error).__name__]
-    log = _logger()
     for line in others:
         log.error("%s", line, extra={"fields": {"exit_code": error.exit_code}})
     log.error("%s", last, extra={"fields": {"exit_code": error.exit_code, "hint": error.hint}})
-
-
-def _confess(error: Exception) -> None:
-    """Name a bug by its kind and place; its text, which may quote a row, stays in the traceback."""
-    from logging import INFO
-
-    log = _logger()
-    frame = traceback.extract_tb(error.__traceback__)[-1]
-    wanted = log.isEnabledFor(INFO) or bool(os.environ.get("SYNC_PROFILES_DEBUG"))
-    fields = {
-        "hint": "please report it with its traceback" + ("" if wanted else "; run again with -v to see that"),
-        "exit_code": 1,
-    }
-    words = ("this is a bug: %s at %s:%s", type(error).__name__, Path(frame.filename).name, frame.lineno)
-    log.error(*words, exc_info=error if wanted else None, extra={"fields": fields})
-
-
-def _logger() -> logging.Logger:
-    """Ours, set up even when the error came before the options were known."""
-    from sync_profiles.observe import log
-
-    return log.ready()
 
 
 def _end_line() -> None:

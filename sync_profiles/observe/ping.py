@@ -18,7 +18,7 @@ from sync_profiles.core.events import Event, Observer, RunFinished, RunStarted
 from sync_profiles.core.types import RunSummary
 from sync_profiles.errors import SyncProfilesError
 from sync_profiles.observe.redact import redact
-from sync_profiles.observe.report import ended_well
+from sync_profiles.observe.report import ended_well, masked
 
 Post: TypeAlias = Callable[[str, bytes], None]
 """Sends a body to an address; raises OSError when that fails."""
@@ -93,8 +93,7 @@ class _Pings:
         self._ping("fail", redact(text).encode() + b"\n" + self._body())
 
     def _body(self) -> bytes:
-        lines = [msgspec.json.encode(summary).decode() for summary in self._summaries]
-        return redact("\n".join(lines)).encode()
+        return b"\n".join(msgspec.json.encode(masked(summary)) for summary in self._summaries)
 
     def _ping(self, word: str, body: bytes) -> None:
         try:

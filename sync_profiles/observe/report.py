@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from sync_profiles.core.types import RunSummary
+from sync_profiles.observe.redact import redact
 
 
 def ended_well(summary: RunSummary) -> bool:
     """Whether the run came to its end; single rejected rows do not make it a failure, a guard does."""
     return summary.outcome in ("ok", "rejected")
+
+
+def masked(summary: RunSummary) -> RunSummary:
+    """The summary with its free texts masked: what is fit to leave the machine."""
+    message = None if summary.message is None else redact(summary.message)
+    return msgspec.structs.replace(summary, why=redact(summary.why), message=message)
 
 
 def closing_line(summary: RunSummary) -> str:
