@@ -16,8 +16,8 @@ SECRET_LENGTH_MIN = 4
 """Shorter values would mask half of every sentence; no token or password worth the name is that short."""
 
 # Greedy up to the last @ of the word: a password with an unescaped "/" or "@" is masked whole. A quote ends the word,
-# or the mask would reach into the next string of a JSON line.
-_URL_LOGIN = re.compile(r'://[^\s/@"]*:[^\s"]*@')
+# or the mask would reach into the next string of a JSON line. Bounded, which keeps the search linear.
+_URL_LOGIN = re.compile(r'://[^\s/@"]{0,256}:[^\s"]{0,1024}@')
 # The look-behind lets a match start only where a word starts, which keeps the search linear in the length of the text.
 _EMAIL = re.compile(r"(?<![\w.+%*-])[\w.+%-]+@[\w-]+(?:\.[\w-]+)+")
 
