@@ -54,10 +54,9 @@ class Retrying:
         for attempt in self._policy(began):
             if verdict is not None and self._stop.cause is not None:
                 break
-            with attempt:
-                self._count(batch.size)
-                verdict = self._inner.send(batch)
-                attempt.retry_state.set_result(verdict)
+            self._count(batch.size)
+            verdict = self._inner.send(batch)
+            attempt.retry_state.set_result(verdict)
             if isinstance(verdict, Uncertain):
                 lost = verdict
         assert verdict is not None, "the first attempt is always made"  # noqa: S101 - a fact of the loop
