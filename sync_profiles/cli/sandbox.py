@@ -9,6 +9,7 @@ from sync_profiles.cli.command import Command, epilog
 
 @click.command(
     cls=Command,
+    short_help="Run a local stand-in for Mixpanel.",
     epilog=epilog("sync-profiles sandbox", "sync-profiles sandbox --port 9000", codes=(0, 1, 2, 130, 143)),
 )
 @click.option("--port", type=click.IntRange(0, 65535), default=8066, show_default=True, help="0 takes any free port.")
