@@ -8,6 +8,7 @@ import click
 
 from sync_profiles.cli.command import Command, epilog
 from sync_profiles.cli.context import Settings
+from sync_profiles.cli.loading import load_config
 
 
 @click.command(
@@ -31,19 +32,19 @@ from sync_profiles.cli.context import Settings
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
 @click.pass_obj
 def backfill(
-    settings: Settings, sync: str | None, keys: tuple[str, ...], deadline: str | None, **given: str | bool | None
+    settings: Settings, /, sync: str | None, keys: tuple[str, ...], deadline: str | None, **given: str | bool | None
 ) -> int:
     """Send every selected row again, changed or not, and unset every property that is NULL.
 
     Killed and started again with the same selection, it goes on where it was.
     """
     from sync_profiles import wiring
-    from sync_profiles.cli.running import deadline_s, each, observed, opened_config
+    from sync_profiles.cli.running import deadline_s, each, observed
     from sync_profiles.cli.stopping import StopRequest
     from sync_profiles.engine.backfill import backfill_sync
     from sync_profiles.engine.parts import Selection
 
-    config = opened_config(settings)
+    config = load_config(settings)
     one = wiring.the_one(config, sync)
     selection = Selection(
         since=_text(given["since"]),

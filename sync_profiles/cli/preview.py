@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from contextlib import closing
 from itertools import islice
 
@@ -9,6 +10,7 @@ import click
 
 from sync_profiles.cli.command import Command, epilog
 from sync_profiles.cli.context import Settings
+from sync_profiles.cli.loading import load_config
 
 
 @click.command(
@@ -27,21 +29,21 @@ from sync_profiles.cli.context import Settings
 @click.option("--changed", is_flag=True, help="Only what differs from what Mixpanel acknowledged, with the reason.")
 @click.option("--json", "as_json", is_flag=True, help="One Mixpanel record per line, as it would be sent.")
 @click.pass_obj
-def preview(settings: Settings, sync: str | None, limit: int, keys: tuple[str, ...], **flags: bool) -> int:
+def preview(settings: Settings, /, sync: str | None, limit: int, keys: tuple[str, ...], **flags: bool) -> int:
     """Show the records that would be sent, the token masked. Sends nothing, remembers nothing.
 
     Exit code 65 when one of the rows shown would be rejected.
     """
     from sync_profiles import wiring
-    from sync_profiles.cli.running import opened_config
     from sync_profiles.cli.shown import finding_lines
-    from sync_profiles.engine.preview import Survey
+    from sync_profiles.engine.preview import Finding, Survey
 
-    config = opened_config(settings)
+    config = load_config(settings)
     one = wiring.the_one(config, sync)
     with closing(wiring.opened_store(config, read_only=True)) as store:
         parts = wiring.open_parts(config, one, masked=True)
         survey = Survey(parts, store.sync(one.name), wiring.SystemClock().now())
+        findings: Iterator[Finding]
         if flags["changed"]:
             findings = (f for f in survey.changed(survey.plan(asked_full=False)) if not keys or f.key in keys)
         else:

@@ -8,6 +8,7 @@ import click
 
 from sync_profiles.cli.command import Command, epilog
 from sync_profiles.cli.context import Settings
+from sync_profiles.cli.loading import load_config
 
 
 @click.command(
@@ -27,19 +28,20 @@ from sync_profiles.cli.context import Settings
 @click.option("--accept-new-source", is_flag=True, help="The source or the Mixpanel project is another one on purpose.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object per sync on stdout.")
 @click.pass_obj
-def run(settings: Settings, syncs: tuple[str, ...], deadline: str | None, **flags: bool) -> int:
+def run(settings: Settings, /, syncs: tuple[str, ...], deadline: str | None, **flags: bool) -> int:
     """Send every profile that changed since the last good run. Without SYNC, all syncs of the config.
 
     Silent when all is well and nobody watches; on a terminal it shows how far it is.
     """
     from sync_profiles import wiring
-    from sync_profiles.cli.running import deadline_s, each, observed, opened_config
+    from sync_profiles.cli.running import deadline_s, each, observed
     from sync_profiles.cli.stopping import StopRequest
     from sync_profiles.config import SyncConfig
+    from sync_profiles.engine.dryrun import dry_run_sync
     from sync_profiles.engine.parts import RunOptions
-    from sync_profiles.engine.run import RunResult, dry_run_sync, run_sync
+    from sync_profiles.engine.run import RunResult, run_sync
 
-    config = opened_config(settings)
+    config = load_config(settings)
     chosen = wiring.chosen(config, syncs)
     stop = StopRequest(deadline_s(deadline, config))
     options = RunOptions(flags["full"], flags["allow_mass_delete"], flags["accept_new_source"])

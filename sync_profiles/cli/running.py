@@ -1,11 +1,9 @@
-"""What ``run`` and ``backfill`` share: opening the config, the observers, printing results."""
+"""What ``run`` and ``backfill`` share: the observers, one sync after the other, printing results."""
 
 from __future__ import annotations
 
 import logging
-import os
 import sys
-import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 
@@ -13,6 +11,7 @@ import click
 import msgspec
 
 from sync_profiles import config as configuration
+from sync_profiles.cli.bug import confess
 from sync_profiles.cli.context import Settings
 from sync_profiles.cli.stopping import StopRequest
 from sync_profiles.config import Config, SyncConfig
@@ -20,20 +19,9 @@ from sync_profiles.core.events import Event, Observer
 from sync_profiles.engine.run import RunResult
 from sync_profiles.errors import UsageError, most_serious
 from sync_profiles.observe.log import LogObserver
-from sync_profiles.observe.redact import redact, register_secret
+from sync_profiles.observe.redact import redact
 
 log = logging.getLogger("sync_profiles")
-
-
-def opened_config(settings: Settings) -> Config:
-    """The configuration, its secrets known to the redaction, its warnings told."""
-    config = configuration.load(settings.config_path, os.environ)
-    secrets = (config.source.url, config.mixpanel.token, config.mixpanel.service_secret, config.run.healthcheck_url)
-    for secret in secrets:
-        register_secret(secret.reveal() if secret is not None else None)
-    for warning in config.warnings:
-        log.warning("%s", warning)
-    return config
 
 
 def deadline_s(given: str | None, config: Config) -> float | None:
@@ -94,9 +82,4 @@ def report(result: RunResult, *, as_json: bool) -> None:
     if result.hint:
         log.log(logging.ERROR if result.exit_code != 75 else logging.WARNING, "%s", result.hint)
     if result.exit_code == 1 and result.error is not None:
-        wanted = log.isEnabledFor(logging.INFO) or bool(os.environ.get("SYNC_PROFILES_DEBUG"))
-        frame = traceback.extract_tb(result.error.__traceback__)[-1]
-        place = f"{os.path.basename(frame.filename)}:{frame.lineno}"  # noqa: PTH119 - a name, not a file
-        log.error(
-            "this is a bug: %s at %s", type(result.error).__name__, place, exc_info=result.error if wanted else None
-        )
+        confess(result.error)

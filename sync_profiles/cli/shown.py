@@ -18,16 +18,13 @@ def finding_lines(finding: Finding, *, changed: bool, as_json: bool) -> Iterator
         return
     if as_json:
         for record in finding.records:
-            line = record
-            if changed:
-                beside = {"record": msgspec.Raw(record), "key": finding.key, "why": finding.why}
-                line = msgspec.json.encode(beside)
-            yield line.decode(), False
+            beside = {"record": msgspec.Raw(record), "key": finding.key, "why": finding.why}
+            yield (msgspec.json.encode(beside) if changed else record).decode(), False
         return
     yield f"row {finding.key}" + (f"  {finding.why}" if changed else ""), False
     for record in finding.records:
-        for line in msgspec.json.format(record, indent=2).decode().splitlines():
-            yield f"  {line}", False
+        for text in msgspec.json.format(record, indent=2).decode().splitlines():
+            yield f"  {text}", False
 
 
 def ago(seconds: float) -> str:

@@ -65,9 +65,7 @@ class Rules(msgspec.Struct, frozen=True):
 DUPLICATE_ID = "duplicate_id"
 
 
-def diff(
-    mapped: Sequence[Mapped], known: Mapping[Key, Known], waiting: Mapping[Key, PendingRow], rules: Rules
-) -> Diff:
+def diff(mapped: Sequence[Mapped], known: Mapping[Key, Known], waiting: Mapping[Key, PendingRow], rules: Rules) -> Diff:
     """Sort the rows of one page into their classes (promise 3: each into exactly one)."""
     changed: list[Change] = []
     settled: list[Key] = []

@@ -42,7 +42,7 @@ def empty_table(scanned: int, known: int) -> Stopped | None:
         return None
     return Stopped(
         f"the table is empty, but {known} profiles are known",
-        "Is this the right database? If the rows are really gone, run once with --allow-mass-delete; nothing was removed.",
+        "Is this the right database? If the rows are really gone, run once with --allow-mass-delete.",
     )
 
 
@@ -76,9 +76,7 @@ def another_owner(before: Identity | None, now: Identity) -> Stopped | None:
     if before is None or changed not in {"source", "project"}:
         return None
     was, became = (
-        (before.project_label, now.project_label)
-        if changed == "project"
-        else (before.source_label, now.source_label)
+        (before.project_label, now.project_label) if changed == "project" else (before.source_label, now.source_label)
     )
     detail = f" (was {was}, now {became})" if was != became else ""
     return Stopped(

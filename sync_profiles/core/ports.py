@@ -119,6 +119,18 @@ class StateReader(Protocol):
         """
         ...
 
+    def rejected(self) -> Sequence[PendingRow]:
+        """Pending rows that will not pass as they are, newest first."""
+        ...
+
+    def rejected_count(self) -> int:
+        """How many of the pending rows are rejected."""
+        ...
+
+    def last_success_at(self) -> str | None:
+        """When the last run that came to its end began (ISO 8601, UTC)."""
+        ...
+
 
 class State(StateReader, Protocol):
     """What is remembered of one sync between two runs. One writer: only the main thread calls it.
@@ -126,9 +138,7 @@ class State(StateReader, Protocol):
     Every method that writes is one transaction and durable when it returns.
     """
 
-    def begin_run(
-        self, run: str, started_at: float, *, forced: str | None = None, restart: bool = False
-    ) -> BegunRun:
+    def begin_run(self, run: str, started_at: float, *, forced: str | None = None, restart: bool = False) -> BegunRun:
         """Open a run, turning batches that a dead run left in flight into pending rows.
 
         ``forced`` names a backfill's selection: an unfinished backfill of the same name is continued, unless

@@ -52,7 +52,9 @@ def settlement_of(step: Step, *, now: float, waiting: Mapping[Key, PendingRow], 
         acknowledged.append(Acknowledged(profile.key, profile.distinct_id, profile.fingerprint, profile.shape))
         if profile.former is not None and remove_former:
             pending.append(gone_row(profile.key, *profile.former, REKEYED, now))
-    pending += [_second_look(profile, DOUBTFUL, now, SECOND_LOOK_S) for profile in step.doubtful if not _removal(profile)]
+    pending += [
+        _second_look(profile, DOUBTFUL, now, SECOND_LOOK_S) for profile in step.doubtful if not _removal(profile)
+    ]
     pending += [_second_look(profile, UNANSWERED, now, 0) for profile in step.unanswered if not _removal(profile)]
     pending += [refused_row(profile, reason, now, waiting.get(profile.key)) for profile, reason in step.rejected]
     return Settlement(acknowledged=acknowledged, forgotten=forgotten, resolved=resolved, pending=pending)
@@ -120,9 +122,7 @@ def _attempts(before: PendingRow | None, code: str) -> int:
     return before.attempts + 1 if before is not None and before.rejected and before.code == code else 1
 
 
-def gone_row(
-    key: Key, distinct_id: DistinctId, shape: Sequence[str], code: str, now: float
-) -> PendingRow:
+def gone_row(key: Key, distinct_id: DistinctId, shape: Sequence[str], code: str, now: float) -> PendingRow:
     """A profile that is to be removed from Mixpanel."""
     return PendingRow(
         kind="gone",
@@ -139,7 +139,7 @@ def gone_row(
 
 
 def gone_rows(keys: Sequence[Key], known: Mapping[Key, Known], now: float) -> list[PendingRow]:
-    """"gone" rows for those of ``keys`` that Mixpanel was ever given."""
+    """ "gone" rows for those of ``keys`` that Mixpanel was ever given."""
     return [gone_row(key, known[key].distinct_id, known[key].shape, DELETED, now) for key in keys if key in known]
 
 

@@ -11,20 +11,17 @@ from collections.abc import Iterator, Sequence
 from sync_profiles.core import scanplan
 from sync_profiles.core.ports import Source
 from sync_profiles.core.types import Key, Page, ScanCursor, ScanFull, ScanPlan
-from sync_profiles.engine.deliver import Delivery
-from sync_profiles.engine.parts import Parts, Selection
-from sync_profiles.engine.passes import Pass
+from sync_profiles.engine.course import Course, Surroundings
+from sync_profiles.engine.parts import Selection
 from sync_profiles.engine.run import (
-    Course,
     Forced,
     RunResult,
-    Surroundings,
     Sync,
+    Working,
     conduct,
     finish_pass,
     remove_gone,
     settle_identity,
-    with_delivery,
 )
 
 KEYS_A_PAGE = 1000
@@ -33,30 +30,28 @@ KEYS_A_PAGE = 1000
 def backfill_sync(sync: Sync, selection: Selection, surroundings: Surroundings) -> RunResult:
     """Send every selected row again (only changed ones with ``changed_only``)."""
     forced = None if selection.changed_only else Forced(selection.name, restart=selection.restart)
-    return conduct(sync, surroundings, lambda course: _backfill(course, selection), detection="backfill", forced=forced)
+    return conduct(
+        sync, surroundings, lambda course: _backfill(course, sync, selection), detection="backfill", forced=forced
+    )
 
 
-def _backfill(course: Course, selection: Selection) -> None:
-    sync = course.sync
+def _backfill(course: Course, sync: Sync, selection: Selection) -> None:
     parts = sync.open_parts()
     settle_identity(sync.state, parts.identity, accept=False)
     before, now = sync.state.watermark(), parts.source.watermark()
     plan = _plan(selection)
-    total = len(selection.keys) or parts.source.estimate(plan)
-    course.announce("backfill", _why(selection), total)
-
-    def work(a_pass: Pass, delivery: Delivery) -> None:
+    course.announce("backfill", _why(selection), len(selection.keys) or parts.source.estimate(plan))
+    with Working(course, sync, parts) as work:
         if course.begun is not None and not selection.changed_only:
-            a_pass.force(course.begun.forced_since)
-        a_pass.due_rows()
-        complete = a_pass.take_all(_key_pages(parts.source, selection.keys)) if selection.keys else a_pass.scan(plan)
-        delivery.drain()
-        a_pass.check_rejects()
+            work.rows.force(course.begun.forced_since)
+        work.rows.due_rows()
+        pages = _key_pages(parts.source, selection.keys)
+        complete = work.rows.take_all(pages) if selection.keys else work.rows.scan(plan)
+        work.delivery.drain()
+        work.rows.check_rejects()
         if complete:
-            remove_gone(course, parts, delivery, allow=False)
-
-    with_delivery(course, parts, work)
-    if course.surroundings.stop.cause is None:
+            remove_gone(work, allow=False)
+    if course.stop.cause is None:
         course.forced_done = True
         if selection.everything:
             full = ScanFull("backfill")

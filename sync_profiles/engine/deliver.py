@@ -10,16 +10,15 @@ from collections.abc import Callable
 import msgspec
 
 from sync_profiles.core.batching import Cutter
-from sync_profiles.core.events import Event
-from sync_profiles.core.ports import Clock, Destination, State, Stop
+from sync_profiles.core.ports import Destination, State
 from sync_profiles.core.settling import DELETE_AGAIN, REFUSED, merged, settlement_of
 from sync_profiles.core.types import Accepted, Batch, InFlight, Key, Outgoing, Settlement, TooLarge, Verdict
 from sync_profiles.core.verdict import StopReason, next_step
-from sync_profiles.engine.tally import Tally
+from sync_profiles.engine.course import Course
 from sync_profiles.errors import AccessError, ConfigError, SyncProfilesError, TemporaryError
 
 STOP_PATIENCE_S = 25.0
-"""After a stop was asked, requests in flight get this long; what is still open then is a pending row of the next run."""
+"""After a stop was asked, requests in flight get this long; what is open then is a pending row of the next run."""
 
 SUSPECTS_MAX = 10
 """So many single profiles refused, with none accepted in this run, are not the rows' fault."""
@@ -44,15 +43,13 @@ class Delivery:
     replies which came in meanwhile. ``open_keys`` are the keys on their way: their acknowledgement is not known yet.
     """
 
-    def __init__(
-        self, destination: Destination, state: State, settings: DeliverySettings, tally: Tally, clock: Clock, stop: Stop
-    ) -> None:
+    def __init__(self, destination: Destination, state: State, settings: DeliverySettings, course: Course) -> None:
         self._destination = destination
         self._state = state
         self._settings = settings
-        self._tally = tally
-        self._clock = clock
-        self._stop = stop
+        self._tally = course.tally
+        self._clock = course.surroundings.clock
+        self._stop = course.stop
         self._cutter = Cutter(records_max=settings.records_max)
         self._ready: deque[tuple[Outgoing, ...]] = deque()
         self._in_flight: dict[int, Batch] = {}
@@ -146,7 +143,11 @@ class Delivery:
     def _next_batches(self) -> list[Batch]:
         """As many ready cuts as may fly now, never one that holds an ID which is in flight already."""
         batches: list[Batch] = []
-        while self._ready and self._may_send() and len(self._in_flight) < min(self._settings.limit(), self._settings.threads):
+        while (
+            self._ready
+            and self._may_send()
+            and len(self._in_flight) < min(self._settings.limit(), self._settings.threads)
+        ):
             cut = next((c for c in self._ready if self._ids_in_flight.isdisjoint([p.distinct_id for p in c])), None)
             if cut is None:
                 break
@@ -238,7 +239,3 @@ class Delivery:
     def _fail(self, reason: StopReason | None) -> None:
         if reason is not None and self.failure is None:
             self.failure = _STOP_ERRORS.get(reason.exit_code, SyncProfilesError)(reason.message, hint=reason.hint)
-
-
-def ignore(_event: Event) -> None:
-    """An observer that looks away."""

@@ -8,7 +8,7 @@ import msgspec
 
 from sync_profiles.core import guards
 from sync_profiles.core.changes import DUPLICATE_ID, Change
-from sync_profiles.core.ports import Clock, State, Stop
+from sync_profiles.core.ports import State
 from sync_profiles.core.settling import REKEYED, UNANSWERED, gone_row, gone_rows, unmappable_row
 from sync_profiles.core.types import (
     DistinctId,
@@ -23,10 +23,10 @@ from sync_profiles.core.types import (
     Unmappable,
 )
 from sync_profiles.engine.compare import Compared, Comparison
+from sync_profiles.engine.course import Course
 from sync_profiles.engine.deliver import Delivery
 from sync_profiles.engine.parts import Parts
 from sync_profiles.engine.sweep import GONE_MAX, Seen
-from sync_profiles.engine.tally import Tally
 from sync_profiles.errors import GuardStop
 
 DUE_CHUNK = 1000
@@ -35,13 +35,12 @@ DUE_CHUNK = 1000
 class Pass:
     """Takes pages until they end, a stop is asked or sending failed."""
 
-    def __init__(self, parts: Parts, state: State, delivery: Delivery, tally: Tally, clock: Clock, stop: Stop) -> None:
+    def __init__(self, parts: Parts, state: State, delivery: Delivery, course: Course) -> None:
         self._parts = parts
         self._state = state
         self._delivery = delivery
-        self._tally = tally
-        self._clock = clock
-        self._stop = stop
+        self._course = course
+        self._tally = course.tally
         self._known_before = state.known_count()
         self.comparison = Comparison(parts.source, parts.mapper, state)
         self.seen: Seen | None = None
@@ -54,7 +53,7 @@ class Pass:
 
     def due_rows(self) -> None:
         """Look again at the rows whose wait is over."""
-        rows = [row for row in self._state.due(GONE_MAX, self._clock.now()) if row.kind == "row"]
+        rows = [row for row in self._state.due(GONE_MAX, self._course.now()) if row.kind == "row"]
         for start in range(0, len(rows), DUE_CHUNK):
             if self.halted:
                 return
@@ -80,7 +79,7 @@ class Pass:
     @property
     def halted(self) -> bool:
         """A stop was asked, or nothing can be sent any more."""
-        return self._stop.cause is not None or self._delivery.failure is not None
+        return self._course.stop.cause is not None or self._delivery.failure is not None
 
     # --- one page ----------------------------------------------------------------------------------------------
 
@@ -115,7 +114,7 @@ class Pass:
         return refused
 
     def _settle(self, compared: Compared, rejected: Sequence[Unmappable]) -> None:
-        diff, now = compared.diff, self._clock.now()
+        diff, now = compared.diff, self._course.now()
         resolved: list[tuple[PendingKind, Key, DistinctId | None]] = [("row", key, None) for key in diff.settled]
         resolved += [("row", key, None) for key in diff.deleted if key in compared.waiting]
         pending = self._rejections(rejected, compared.waiting, now)
@@ -144,7 +143,7 @@ class Pass:
     def _gone(
         self, keys: Sequence[Key], known: Mapping[Key, Known], waiting: Mapping[Key, PendingRow], now: float
     ) -> list[PendingRow]:
-        """"gone" rows for what Mixpanel was given, or may have been given by a request without an answer."""
+        """ "gone" rows for what Mixpanel was given, or may have been given by a request without an answer."""
         ids = {key: known[key].distinct_id for key in keys if key in known}
         maybe = [
             gone_row(key, row.distinct_id, row.shape, UNANSWERED, now)
@@ -154,9 +153,7 @@ class Pass:
         ]
         return gone_rows(keys, known, now) + maybe
 
-    def _abandoned(
-        self, changed: Sequence[Change], waiting: Mapping[Key, PendingRow], now: float
-    ) -> list[PendingRow]:
+    def _abandoned(self, changed: Sequence[Change], waiting: Mapping[Key, PendingRow], now: float) -> list[PendingRow]:
         """IDs that an unanswered request may have created and that the row has left since."""
         return [
             gone_row(row.key, row.distinct_id, row.shape, REKEYED, now)
@@ -169,7 +166,7 @@ class Pass:
         """Pending rows that the table no longer has."""
         if not rows:
             return
-        now, keys = self._clock.now(), [row.key for row in rows]
+        now, keys = self._course.now(), [row.key for row in rows]
         pending: list[PendingRow] = []
         if self._parts.policy.on_delete != "ignore":
             pending = self._gone(keys, self._state.known(keys), {row.key: row for row in rows}, now)

@@ -10,7 +10,6 @@ import msgspec
 from sync_profiles.core import guards, scanplan
 from sync_profiles.core.changes import Change
 from sync_profiles.core.ports import StateReader
-from sync_profiles.core.settling import DELETED
 from sync_profiles.core.types import Key, Known, Outgoing, Page, Profile, ScanFull, ScanPlan, Unmappable
 from sync_profiles.engine.compare import Comparison
 from sync_profiles.engine.parts import Parts
@@ -110,7 +109,7 @@ class Survey:
                 self._gone.add(key)
                 policy = self._parts.policy.on_delete
                 removal = self._parts.mapper.removal(key, known.distinct_id, known.shape, policy=policy)
-                yield Finding(key, DELETED, _records(removal), distinct_id=known.distinct_id)
+                yield Finding(key, "deleted", _records(removal), distinct_id=known.distinct_id)
 
 
 def _records(outgoing: Outgoing) -> tuple[bytes, ...]:

@@ -71,9 +71,7 @@ class Removals:
         for chunk in _chunks(rows, CHUNK):
             stale = chunk if self._policy.on_delete == "ignore" else self._stale(chunk)
             if stale:
-                self._state.settle(
-                    Settlement(resolved=[("gone", row.key, row.distinct_id) for row in stale]), now
-                )
+                self._state.settle(Settlement(resolved=[("gone", row.key, row.distinct_id) for row in stale]), now)
             dropped = {(row.key, row.distinct_id) for row in stale}
             wanted += [row for row in chunk if (row.key, row.distinct_id) not in dropped]
         return wanted

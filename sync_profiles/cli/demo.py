@@ -1,0 +1,130 @@
+"""``sync-profiles demo``: a real sync, from a real table into a local Mixpanel, in a few seconds."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Mapping
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from sync_profiles.cli.command import Command, epilog
+from sync_profiles.cli.context import Settings
+from sync_profiles.cli.output import echo_table
+
+if TYPE_CHECKING:
+    import sqlalchemy as sa
+
+    from sync_profiles.sandbox.server import Sandbox
+
+SHOWN = 5
+RECORDS_SHOWN = 8
+
+
+@click.command(
+    cls=Command,
+    short_help="A real sync on a table of its own, to look at.",
+    epilog=epilog(
+        "sync-profiles demo", "sync-profiles demo --rows 100000", "sync-profiles demo --serve", codes=(0, 1, 2)
+    ),
+)
+@click.option("--rows", type=click.IntRange(min=3), default=1000, show_default=True, help="Users in the table.")
+@click.option("--serve", is_flag=True, help="Keep the local Mixpanel running afterwards, until Ctrl-C.")
+@click.option("--database-url", metavar="URL", help="Make the demo's table there instead of in a SQLite file.")
+@click.pass_obj
+def demo(settings: Settings, /, rows: int, database_url: str | None, *, serve: bool) -> None:
+    """Make a user table and a local Mixpanel, sync, sync again, change a few rows, sync once more.
+
+    Shows what was sent each time. Everything is removed at the end.
+    """
+    from sync_profiles.demo import drop_table
+    from sync_profiles.sandbox.server import Sandbox
+    from sync_profiles.source.sql import admin_engine
+
+    with tempfile.TemporaryDirectory(prefix="sync-profiles-demo-") as folder, Sandbox() as sandbox:
+        url = database_url or f"sqlite:///{folder}/users.db"
+        engine = admin_engine(url)
+        try:
+            _story(settings, engine, sandbox, rows, _environment(folder, url, sandbox))
+            if serve:
+                click.echo(f"\nThe local Mixpanel stays at {sandbox.url}/sandbox/profiles until Ctrl-C.")
+                _wait_for_interrupt()
+        finally:
+            drop_table(engine)
+            engine.dispose()
+
+
+def _environment(folder: str, url: str, sandbox: Sandbox) -> dict[str, str]:
+    from sync_profiles.demo import config_text
+
+    path = Path(folder) / "config.toml"
+    path.write_text(config_text(sandbox.url), "utf-8")
+    return {
+        "SYNC_PROFILES_CONFIG": str(path),
+        "DEMO_DATABASE_URL": url,
+        "DEMO_TOKEN": sandbox.token,
+        "DEMO_STATE_URL": f"sqlite:///{folder}/state.db",
+    }
+
+
+def _story(settings: Settings, engine: sa.Engine, sandbox: Sandbox, rows: int, environment: Mapping[str, str]) -> None:
+    from sync_profiles.demo import TABLE, change_some, make_table
+
+    make_table(engine, rows)
+    click.echo(f"A table {TABLE} with {rows:,} users, and an empty local Mixpanel at {sandbox.url}\n")
+    _one_run("First run", settings, sandbox, environment)
+    _table(settings, sandbox)
+    _one_run("\nSecond run, nothing changed", settings, sandbox, environment)
+    click.echo("\nMeanwhile in the table:")
+    for line in change_some(engine):
+        click.echo(f"  - {line}")
+    click.echo()
+    _one_run("Third run", settings, sandbox, environment, show_records=True)
+    _table(settings, sandbox)
+
+
+def _one_run(
+    title: str, settings: Settings, sandbox: Sandbox, environment: Mapping[str, str], *, show_records: bool = False
+) -> None:
+    from sync_profiles import wiring
+    from sync_profiles.cli.running import observed, report
+    from sync_profiles.cli.stopping import StopRequest
+    from sync_profiles.config import load
+    from sync_profiles.engine.parts import RunOptions
+    from sync_profiles.engine.run import run_sync
+
+    sandbox.clear_log()
+    config = load(environment["SYNC_PROFILES_CONFIG"], {**os.environ, **environment})
+    stop = StopRequest()
+    with closing(wiring.opened_store(config)) as store, stop.listening(), observed(config, settings) as observe:
+        opened = wiring.open_sync(config, config.syncs[0], store, stop)
+        result = run_sync(opened, RunOptions(allow_mass_delete=True), wiring.surroundings(stop, observe))
+    summary = result.summary
+    click.echo(
+        f"{title}: read {summary.scanned:,} rows, {summary.unchanged:,} unchanged; sent {summary.sent:,} profiles, "
+        f"removed {summary.deleted:,}, in {summary.requests} requests ({summary.seconds:.2f} s)"
+    )
+    report(result, as_json=False)
+    if show_records:
+        for body in [request.body for request in sandbox.requests if request.body][:RECORDS_SHOWN]:
+            click.echo(f"  {body}")
+    if result.exit_code:
+        raise click.exceptions.Exit(result.exit_code)
+
+
+def _table(settings: Settings, sandbox: Sandbox) -> None:
+    rows = sorted(sandbox.table(), key=lambda row: (len(row[0]), row[0]))
+    shown = [*rows[:SHOWN], ("…", "", ""), rows[-1]] if len(rows) > SHOWN + 1 else rows
+    click.echo()
+    echo_table(("Distinct ID", "Name", "Email"), shown, settings)
+
+
+def _wait_for_interrupt() -> None:
+    from sync_profiles.cli.stopping import StopRequest
+
+    with StopRequest().listening() as stop:
+        while not stop.wait(3600):
+            pass
