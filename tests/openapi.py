@@ -2,8 +2,8 @@
 
 The OpenAPI file lists one path per operation ("/engage#profile-set"); a fragment never leaves an HTTP client, so
 there is one endpoint, and a body is an array of records of any operation. ``engage_validator`` and
-``groups_validator`` put that together. The file is Mixpanel's and not kept here: point SYNC_PROFILES_OPENAPI at ``ingestion.openapi.yaml``
-(repository mixpanel/docs, folder openapi), or the tests that need it are skipped.
+``groups_validator`` put that together. The file is Mixpanel's and not kept here: point SYNC_PROFILES_OPENAPI at
+``ingestion.openapi.yaml`` (repository mixpanel/docs, folder openapi), or the tests that need it are skipped.
 
     from openapi import assert_valid_bodies
     with Sandbox(keep_bodies=True) as sandbox:

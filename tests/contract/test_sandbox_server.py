@@ -5,6 +5,9 @@ from __future__ import annotations
 import base64
 import json
 import socket
+import struct
+import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -23,6 +26,7 @@ FULL = "ip=0&strict=1&verbose=1"
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 JSON = {"Content-Type": "application/json"}
 NOON = 1_700_000_000.0
+EMPTY_POST = b"POST /engage HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n[]"
 
 
 @pytest.fixture
@@ -34,6 +38,10 @@ def sandbox() -> Iterator[Sandbox]:
 def record(distinct_id: str = "7", **extra: Any) -> dict[str, Any]:
     operation = {} if extra.keys() & {"$set", "$unset", "$delete", "$set_once"} else {"$set": {"plan": "pro"}}
     return {"$token": TOKEN, "$distinct_id": distinct_id, "$ip": "0", **operation, **extra}
+
+
+def connected(sandbox: Sandbox) -> socket.socket:
+    return socket.create_connection(("127.0.0.1", int(sandbox.url.rsplit(":", 1)[1])), 10)
 
 
 def group(group_id: str = "acme", **extra: Any) -> dict[str, Any]:
@@ -111,8 +119,9 @@ class TestRecordedReplies:
 
 
 class TestForms:
-    RECORDS = json.dumps([record("7", **{"$set": {"name": "Zoë + 1 & =?"}})])
+    RECORDS = json.dumps([record("7", **{"$set": {"name": "Zoë + 1 & =? >>>"}})])
     BASE64 = base64.b64encode(RECORDS.encode()).decode()
+    assert "+" in BASE64, "the character that forms spoil"
 
     @pytest.mark.parametrize(
         ("query", "body", "headers"),
@@ -136,7 +145,7 @@ class TestForms:
             f"{sandbox.url}/engage", params=params, data=body.encode(), headers=headers, timeout=10
         )
         assert response.json() == {"error": None, "status": 1}
-        assert sandbox.profiles == {"7": {"name": "Zoë + 1 & =?"}}
+        assert sandbox.profiles == {"7": {"name": "Zoë + 1 & =? >>>"}}
 
     def test_parameters_in_the_form_count_like_those_in_the_query(self, sandbox: Sandbox) -> None:
         body = {"data": json.dumps(record()), "strict": "1"}
@@ -327,12 +336,17 @@ class TestFaults:
         assert len(sandbox.profiles) == kept
         assert engage(sandbox, record("7")).status_code == 200
 
+    @pytest.mark.parametrize("kind", ["timeout", "zombie"])
+    def test_a_dropped_connection_ends_without_a_byte(self, sandbox: Sandbox, kind: Any) -> None:
+        sandbox.faults.add(Fault(kind))
+        with connected(sandbox) as client:
+            client.sendall(EMPTY_POST)
+            assert client.recv(1) == b""
+
     def test_a_reset_is_a_reset(self, sandbox: Sandbox) -> None:
         sandbox.faults.add(Fault("reset"))
-        with socket.create_connection(
-            (sandbox.url[7:].split(":")[0], int(sandbox.url.rsplit(":", 1)[1])), 10
-        ) as client:
-            client.sendall(b"POST /engage HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n[]")
+        with connected(sandbox) as client:
+            client.sendall(EMPTY_POST)
             with pytest.raises(ConnectionResetError):
                 client.recv(1)
 
@@ -416,6 +430,7 @@ class TestReadingBack:
             ({"distinct_id": "absent"}, ""),
             ({"where": 'properties["plan"] == "pro"'}, "13"),
             ({"where": 'properties["plan"]==true'}, "5"),
+            ({"where": 'properties["plan"] == 1'}, ""),
             ({"where": 'properties["$name"] == "\\"E\\""'}, "5"),
             ({"where": 'properties["absent"] == "x"'}, ""),
         ],
@@ -488,6 +503,8 @@ class TestReadingBack:
             f"Query rate limit exceeded for project_id: {PROJECT_ID}. "
             "1/5 queries running concurrently and 61/60 queries running in the last hour"
         )
+        sandbox.clock = lambda: NOON + 3599
+        assert ask(sandbox).status_code == 429
         sandbox.clock = lambda: NOON + 3600
         assert ask(sandbox).status_code == 200
         sandbox.clock = lambda: NOON
@@ -579,7 +596,6 @@ class TestConnections:
         assert [one.number for one in sandbox.requests] == list(range(1, 161))
 
     def test_broken_clients_are_survived_in_silence(self, sandbox: Sandbox, capfd: pytest.CaptureFixture[str]) -> None:
-        host, port = "127.0.0.1", int(sandbox.url.rsplit(":", 1)[1])
         for said in (
             b"",
             b"POST /eng",
@@ -589,7 +605,7 @@ class TestConnections:
             b"POST /engage HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n[]\r\n0\r\n\r\n",
             b"BREW /engage HTTP/1.1\r\n\r\n",
         ):
-            with socket.create_connection((host, port), 10) as client:
+            with connected(sandbox) as client:
                 client.sendall(said)
                 client.shutdown(socket.SHUT_WR)
                 while client.recv(4096):
@@ -598,8 +614,23 @@ class TestConnections:
         assert [one.path for one in sandbox.requests] == ["/engage"]
         assert capfd.readouterr() == ("", "")
 
+    def test_a_client_that_resets_before_its_answer_is_survived_in_silence(
+        self, sandbox: Sandbox, capfd: pytest.CaptureFixture[str]
+    ) -> None:
+        sandbox.faults.add(Fault("slow", seconds=0.2))
+        with connected(sandbox) as client:
+            client.sendall(EMPTY_POST)
+            while sandbox.faults.waiting:  # the request has not arrived yet
+                time.sleep(0.005)
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        for thread in threading.enumerate():
+            if "process_request_thread" in thread.name:
+                thread.join(10)
+        assert [one.status for one in sandbox.requests] == [200]
+        assert capfd.readouterr() == ("", "")
+
     def test_a_client_that_waits_for_100_continue_gets_it(self, sandbox: Sandbox) -> None:
-        with socket.create_connection(("127.0.0.1", int(sandbox.url.rsplit(":", 1)[1])), 10) as client:
+        with connected(sandbox) as client:
             client.sendall(b"POST /engage HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n")
             assert client.recv(4096) == b"HTTP/1.1 100 Continue\r\n\r\n"
             client.sendall(b"[]")
