@@ -46,7 +46,9 @@ def configure(log_format: LogFormat, verbosity: int, *, quiet: bool = False, str
     out = logging.StreamHandler(stream) if stream is not None else _Stderr()
     out.setFormatter(_formatter(log_format, is_terminal=(stream or sys.stderr).isatty()))
     root = logging.getLogger()
-    root.handlers = [one for one in root.handlers if not isinstance(one.formatter, _FORMATTERS)] + [out]
+    for former in [one for one in root.handlers if isinstance(one.formatter, _FORMATTERS)]:
+        root.removeHandler(former)
+    root.addHandler(out)
     root.setLevel(logging.WARNING)
     logging.getLogger(_OURS).setLevel(level(verbosity, quiet=quiet))
     logging.captureWarnings(capture=True)

@@ -13,7 +13,7 @@ import termios
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -71,8 +71,8 @@ def test_a_draft_that_fails_leaves_the_old_file_whole(tmp_path: Path, caplog: py
 class _Answers(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers["Content-Length"]))
-        self.server.heard.append((self.path, body, dict(self.headers)))  # type: ignore[attr-defined]
-        self.send_response(self.server.status)  # type: ignore[attr-defined]
+        self.server.heard.append((self.path, body, dict(self.headers)))
+        self.send_response(self.server.status)
         self.send_header("Location", "/elsewhere")
         self.send_header("Content-Length", "0")
         self.end_headers()
@@ -84,10 +84,10 @@ class _Answers(BaseHTTPRequestHandler):
 @contextmanager
 def service(status: int = 200) -> Iterator[tuple[str, list[tuple[str, bytes, dict[str, str]]]]]:
     server = ThreadingHTTPServer(("127.0.0.1", 0), _Answers)
-    server.status, server.heard = status, []  # type: ignore[attr-defined]
+    server.status, server.heard = status, []
     threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
     try:
-        yield f"http://127.0.0.1:{server.server_port}/ping/0d3f", server.heard  # type: ignore[attr-defined]
+        yield f"http://127.0.0.1:{server.server_port}/ping/0d3f", server.heard
     finally:
         server.shutdown()
         server.server_close()
@@ -129,17 +129,31 @@ def test_a_service_that_is_away_is_a_warning_without_the_address(caplog: pytest.
 # --- terminal -------------------------------------------------------------------------------------------------------
 
 
+class Screen:
+    """What a person has seen; to be asked when the block has ended."""
+
+    text = ""
+
+
 @contextmanager
-def stderr_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
-    """Put a pseudo-terminal in the place of stderr; yields the descriptor that shows what a person would see."""
-    screen, terminal = pty.openpty()
+def stderr_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> Iterator[Screen]:
+    """Put a pseudo-terminal in the place of stderr."""
+    seen = Screen()
+    reader, terminal = pty.openpty()
     fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 140, 0, 0))
     with os.fdopen(terminal, "w", encoding="utf-8") as stream:
         monkeypatch.setattr(sys, "stderr", stream)
         monkeypatch.setenv("TERM", "xterm-256color")
         monkeypatch.delenv("NO_COLOR", raising=False)
-        yield screen
-    os.close(screen)
+        yield seen
+    seen.text = b"".join(_everything(reader)).decode()
+    os.close(reader)
+
+
+def _everything(reader: int) -> Iterator[bytes]:
+    with suppress(OSError):  # how Linux says that the other side is closed and all was read
+        while chunk := os.read(reader, 65_536):
+            yield chunk
 
 
 def test_on_a_terminal_log_lines_and_the_closing_line_stand_on_lines_of_their_own(
@@ -154,8 +168,7 @@ def test_on_a_terminal_log_lines_and_the_closing_line_stand_on_lines_of_their_ow
             ready().warning("two rows look odd")
             print("a result")
             observe(finished())
-        seen = os.read(screen, 100_000).decode()
-    assert "warning: two rows look odd" in seen
-    assert seen.rstrip().endswith("users: ok, 1,200 scanned, 97 sent in 1.9 s")
-    assert "a result" not in seen, "results belong to stdout, also while the bar is shown"
+    assert "warning: two rows look odd\r\n" in screen.text
+    assert screen.text.rstrip().endswith("users: ok, 1,200 scanned, 97 sent in 1.9 s")
+    assert "a result" not in screen.text, "results belong to stdout, also while the bar is shown"
     assert capsys.readouterr().out == "a result\n"

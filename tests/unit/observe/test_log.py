@@ -31,10 +31,10 @@ def _logging_as_it_was() -> Iterator[None]:
 
 def observed(*events: object, log_format: str = "text", verbosity: int = 1, **kwargs: object) -> list[str]:
     stream = io.StringIO()
-    configure(log_format, verbosity, stream=stream)  # type: ignore[arg-type]
-    observer = LogObserver(**kwargs)  # type: ignore[arg-type]
+    configure(log_format, verbosity, stream=stream)
+    observer = LogObserver(**kwargs)
     for event in events:
-        observer(event)  # type: ignore[arg-type]
+        observer(event)
     return stream.getvalue().splitlines()
 
 
@@ -134,7 +134,7 @@ def test_on_a_terminal_auto_writes_for_people() -> None:
 @pytest.mark.parametrize("log_format", ["text", "auto", "json"])
 def test_a_traceback_is_masked_like_everything_else(log_format: str) -> None:
     stream = io.StringIO()
-    configure(log_format, 0, stream=stream)  # type: ignore[arg-type]
+    configure(log_format, 0, stream=stream)
     driver_says = " ".join(["no", "ada@example.org", "at", "postgresql://app:hunter2@db/app"])
     try:
         raise ValueError(driver_says)

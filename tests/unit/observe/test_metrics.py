@@ -14,7 +14,7 @@ COUNTS = st.integers(0, 2**40)
 def text_after(*runs: tuple[object, float]) -> str:
     samples: dict[tuple[str, str, str], float] = {}
     for summary, now in runs:
-        samples = merged(samples, summary, now)  # type: ignore[arg-type]
+        samples = merged(samples, summary, now)
     return render(samples)
 
 

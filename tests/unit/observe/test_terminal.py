@@ -26,7 +26,7 @@ def painted(*events: object, color: bool | None = None) -> str:
     with on_terminal(color=color, stream=stream) as observe:
         assert observe is not None
         for event in events:
-            observe(event)  # type: ignore[arg-type]
+            observe(event)
     return stream.getvalue()
 
 
