@@ -1,0 +1,307 @@
+"""Reading a model: keyset pages, rows by key, rows that share a distinct ID; the same SQL for all databases.
+
+A page is one short read-only transaction. Keys are never compared here: the last key of a page goes back to the
+database as parameters. There is no single predicate for "after this position" that every database answers from its
+index, so a page takes one plain range query for each column of the position: rows that agree in all columns but the
+last, then rows that agree in all but the last two, and so on.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Sequence
+from decimal import Decimal
+from typing import Any
+
+import sqlalchemy as sa
+
+from sync_profiles.core.keys import key_parts, keys_of
+from sync_profiles.core.types import (
+    DistinctId,
+    Key,
+    Page,
+    Property,
+    Row,
+    ScanCursor,
+    ScanFull,
+    ScanPlan,
+    Watermark,
+)
+from sync_profiles.errors import ConfigError
+from sync_profiles.source.database import Database, open_database
+from sync_profiles.source.dialect import Extent, Place, epoch_scale
+from sync_profiles.source.distinct import id_match, ids_are_unique
+from sync_profiles.source.model import Model, ModelSpec
+from sync_profiles.source.statements import nearest, one_statement, predicate
+
+__all__ = ["Database", "Model", "ModelSpec", "SqlSource", "open_database", "open_source"]
+
+KEYS_A_STATEMENT = 500
+
+
+def open_source(
+    model: Model, columns: Sequence[str], *, distinct_id: Property | None, extra_where: str | None = None
+) -> SqlSource:
+    """A source whose rows hold ``columns`` in that order.
+
+    ``extra_where`` narrows what ``pages`` scans (a backfill's ``--where``), and nothing else: a row outside of it still
+    exists. Raises ``ConfigError`` for an unknown column and for a condition that the database refuses.
+    """
+    problems = [
+        f'there is no column "{name}"{nearest(name, model.columns)}' for name in columns if name not in model.columns
+    ]
+    if problems:
+        raise ConfigError(problems)
+    source = SqlSource(model, tuple(columns), distinct_id)
+    if extra_where is None:
+        return source
+    mysql = model.database.dialect.mysql_syntax
+    narrowed = predicate(one_statement(extra_where, "--where", mysql=mysql))
+    model.database.fetch(model.select(sa.literal_column("1")).where(narrowed).limit(0), place="--where")
+    return SqlSource(model, tuple(columns), distinct_id, narrowed)
+
+
+@dataclasses.dataclass(frozen=True)
+class Walk:
+    """An order to read rows in: ``conditions`` hold for every row, ``start`` says where the first page begins."""
+
+    places: tuple[Place, ...]
+    conditions: tuple[sa.ColumnElement[bool], ...] = ()
+    start: tuple[sa.ColumnElement[bool], ...] = ()
+
+
+class SqlSource:
+    """Implements ``core.ports.Source``."""
+
+    def __init__(
+        self,
+        model: Model,
+        columns: tuple[str, ...],
+        distinct_id: Property | None,
+        narrowed: sa.ColumnElement[bool] | None = None,
+    ) -> None:
+        self._model = model
+        self._database = model.database
+        self._dialect = model.database.dialect
+        self._width = len(columns)
+        self._distinct_id = distinct_id
+        self._narrowed = narrowed
+        self._keys = tuple(self._place(name) for name in model.primary_key)
+        self._cursor = self._place(model.spec.cursor) if model.spec.cursor is not None else None
+        raw = [self._dialect.raw(model.element(name), model.columns[name]) for name in columns]
+        # Position in the row: the columns, the key, the cursor.
+        selected = [*raw, *(key.selected for key in self._keys)]
+        if self._cursor is not None:
+            selected.append(self._cursor.selected)
+        self._rows = model.select(*(element.label(f"c{place}") for place, element in enumerate(selected)))
+
+    # --- where the source stands -----------------------------------------------------------------------------------
+
+    def watermark(self) -> Watermark:
+        """Largest cursor of the whole table, but not beyond the database's now: rows dated ahead would hide others."""
+        if self._cursor is None:
+            return Watermark("full")
+        element, column = self._cursor.element, self._cursor.column
+        newest = sa.select(self._dialect.newest(element, column), self._dialect.epoch()).select_from(self._model.origin)
+        value, now = self._database.fetch(newest, place="cursor")[0]
+        return Watermark("cursor", self._clamped(value, float(now)))
+
+    def estimate(self, plan: ScanPlan) -> int | None:
+        """The planner's or the engine's guess; None when it would have to be counted for long."""
+        model = self._model
+        rows = model.select(sa.literal_column("1").label("one"))
+        if isinstance(plan, ScanCursor):
+            walk = self._along_cursor(plan)
+            rows = rows.where(*walk.conditions, *walk.start)
+        if self._narrowed is not None:
+            rows = rows.where(self._narrowed)
+        whole = isinstance(plan, ScanFull) and self._narrowed is None and model.whole_table
+        extent = Extent(rows, model.spec.table if whole else None, model.spec.schema)
+        return self._database.within(lambda connection: self._dialect.estimate(connection, extent))
+
+    # --- pages -----------------------------------------------------------------------------------------------------
+
+    def pages(self, plan: ScanPlan) -> Iterator[Page]:
+        """Every row the plan selects; with a cursor, rows whose cursor is NULL come last."""
+        narrowed = () if self._narrowed is None else (self._narrowed,)
+        if isinstance(plan, ScanFull):
+            self._refuse_null_keys()
+            yield from self._walk(Walk(self._keys, narrowed))
+            return
+        walk = self._along_cursor(plan)
+        yield from self._walk(dataclasses.replace(walk, conditions=(*narrowed, *walk.conditions)))
+        if plan.nulls:
+            yield from self._walk(Walk(self._keys, (*narrowed, walk.places[0].element.is_(None))))
+
+    def read(self, keys: Sequence[Key]) -> Page:
+        """By primary key; a key that is none of this table's is as gone as one whose row was deleted."""
+        found: list[Row] = []
+        for start in range(0, len(keys), KEYS_A_STATEMENT):
+            condition = self._any_of(keys[start : start + KEYS_A_STATEMENT])
+            if condition is not None:
+                found += self._database.fetch(self._rows.where(condition))
+        page = self._page(found)
+        asked = set(keys)  # a collation may have found more than was asked for
+        if asked.issuperset(page.keys):
+            return page
+        kept = [(key, row) for key, row in zip(page.keys, page.rows, strict=True) if key in asked]
+        return Page([key for key, _ in kept], [row for _, row in kept])
+
+    def _along_cursor(self, plan: ScanCursor) -> Walk:
+        if self._cursor is None:
+            raise ConfigError("cursor: is not set, and reading by it was asked for")
+        element = self._cursor.element
+        conditions = [element.is_not(None)]
+        if plan.upper is not None:
+            conditions.append(element <= self._dialect.bound(plan.upper, self._cursor.column))
+        start = () if plan.lower is None else (element >= self._lower(plan.lower, plan.lookback_s),)
+        return Walk((self._cursor, *self._keys), tuple(conditions), start)
+
+    def _walk(self, walk: Walk) -> Iterator[Page]:
+        page_rows = self._model.spec.page_size
+        position: tuple[Any, ...] | None = None
+        while True:
+            rows: list[Row] = []
+            for conditions, places in self._ranges(walk, position):
+                statement = self._rows.where(*walk.conditions, *conditions)
+                ordered = statement.order_by(*(place.element for place in places)).limit(page_rows - len(rows))
+                rows += self._database.fetch(ordered)
+                if len(rows) >= page_rows:
+                    break
+            if not rows:
+                return
+            yield self._page(rows, unique=walk.places is self._keys)
+            if len(rows) < page_rows:
+                return
+            reached = self._position(rows[-1], walk)
+            if reached == position:
+                names = ", ".join(place.column.name for place in walk.places)
+                raise ConfigError(f"primary_key: the database cannot compare {names} with a value read from it")
+            position = reached
+
+    def _ranges(
+        self, walk: Walk, position: tuple[Any, ...] | None
+    ) -> Iterator[tuple[list[sa.ColumnElement[bool]], tuple[Place, ...]]]:
+        """The plain range queries that together give the rows after ``position``, in order."""
+        if position is None:
+            yield list(walk.start), walk.places
+            return
+        bounds = [self._dialect.bound(value, place.column) for value, place in zip(position, walk.places, strict=True)]
+        for depth in reversed(range(len(bounds))):
+            same = [place.element == bound for place, bound in zip(walk.places[:depth], bounds, strict=False)]
+            yield [*same, walk.places[depth].element > bounds[depth]], walk.places[depth:]
+
+    def _position(self, row: Row, walk: Walk) -> tuple[Any, ...]:
+        key = row[self._width : self._width + len(self._keys)]
+        return key if walk.places is self._keys else (row[-1], *key)
+
+    def _page(self, rows: Sequence[Row], *, unique: bool = False) -> Page:
+        if not rows:
+            return Page((), ())
+        width, key_width = self._width, len(self._keys)
+        keys = keys_of([[row[place] for row in rows] for place in range(width, width + key_width)])
+        if unique and not self._model.certain_key and len(set(keys)) < len(keys):
+            names = ", ".join(self._model.primary_key)
+            raise ConfigError(f"primary_key: {names} is not unique: two rows have the same value")
+        return Page(keys, [row[:width] for row in rows])
+
+    # --- shared distinct IDs ---------------------------------------------------------------------------------------
+
+    def duplicates(self) -> Iterator[Page]:
+        """The keys are found by one grouping query; the rows are then read by key."""
+        if ids_are_unique(self._distinct_id, self._model):
+            return
+        match = id_match(self._distinct_id, self._model)
+        if match is None:
+            yield from self._walk(Walk(self._keys))
+            return
+        inner = self._model.select(match.element).where(match.element.is_not(None))
+        shared = inner.group_by(match.element).having(sa.func.count() > 1)
+        keys_only = self._model.select(*(key.selected for key in self._keys)).where(match.element.in_(shared))
+        found = self._database.fetch(keys_only)
+        keys = keys_of(list(zip(*found, strict=True))) if found else []
+        for start in range(0, len(keys), self._model.spec.page_size):
+            page = self.read(keys[start : start + self._model.spec.page_size])
+            if page.keys:
+                yield page
+
+    def sharing(self, ids: Sequence[DistinctId]) -> Page:
+        """Every row, where the ID cannot be computed in SQL."""
+        if not ids or ids_are_unique(self._distinct_id, self._model):
+            return Page((), ())
+        match = id_match(self._distinct_id, self._model)
+        if match is None:
+            pages = list(self._walk(Walk(self._keys)))
+            return Page([key for page in pages for key in page.keys], [row for page in pages for row in page.rows])
+        wanted = [value for value in map(match.wanted, ids) if value is not None and "\0" not in str(value)]
+        rows: list[Row] = []
+        for start in range(0, len(wanted), KEYS_A_STATEMENT):
+            some = wanted[start : start + KEYS_A_STATEMENT]
+            rows += self._database.fetch(self._rows.where(match.element.in_(some)))
+        return self._page(rows)
+
+    # --- parts -----------------------------------------------------------------------------------------------------
+
+    def _place(self, name: str) -> Place:
+        return self._dialect.place(self._model.element(name), self._model.columns[name])
+
+    def _lower(self, lower: str, lookback_s: float) -> Any:
+        """The bound moved back by the lookback; what is neither time nor number stays where it is."""
+        column = self._places_cursor().column
+        number = self._dialect.number(lower, column)
+        if number is not None:
+            return number - Decimal(str(lookback_s)) * epoch_scale(float(number))
+        return self._dialect.earlier(lower, column, lookback_s)
+
+    def _clamped(self, value: Any, now: float) -> str | None:
+        """A number that looks like unix time is clamped here; MySQL's zero dates order nothing."""
+        if value is None or str(value).startswith("0000-00-00"):
+            return None
+        number = self._dialect.number(str(value), self._places_cursor().column)
+        if number is None:
+            return str(value)
+        scale = epoch_scale(float(number))
+        looks_like_time = 10**9 <= float(number) / scale < 10**10
+        return str(min(number, int(now) * scale)) if looks_like_time else str(value)
+
+    def _places_cursor(self) -> Place:
+        assert self._cursor is not None  # noqa: S101 - only asked for where there is one
+        return self._cursor
+
+    def _any_of(self, keys: Sequence[Key]) -> sa.ColumnElement[bool] | None:
+        """The rows with one of these keys; None when no row can have any of them."""
+        choices: list[tuple[Any, ...]] = []
+        for key in keys:
+            try:
+                parts = key_parts(key, len(self._keys))
+            except ValueError:
+                continue
+            bounds = tuple(
+                None if part is None else self._dialect.bound(part, place.column)
+                for part, place in zip(parts, self._keys, strict=True)
+            )
+            if None not in bounds:
+                choices.append(bounds)
+        if not choices:
+            return None
+        if len(self._keys) > 1:
+            equals = [
+                sa.and_(*(place.element == bound for place, bound in zip(self._keys, bounds, strict=True)))
+                for bounds in choices
+            ]
+            return sa.or_(*equals)
+        element = self._keys[0].element
+        plain = [bound for (bound,) in choices if not isinstance(bound, sa.ClauseElement)]
+        special = [element == bound for (bound,) in choices if isinstance(bound, sa.ClauseElement)]
+        return sa.or_(element.in_(plain), *special)
+
+    def _refuse_null_keys(self) -> None:
+        """Rows without a key would be left out of every page, silently."""
+        if self._model.certain_key:
+            return
+        missing = sa.or_(*(key.element.is_(None) for key in self._keys))
+        rows = self._model.select(sa.literal_column("1")).where(missing).limit(1)
+        if self._database.fetch(rows):
+            names = ", ".join(self._model.primary_key)
+            hint = f'leave such rows out: where = "{self._model.primary_key[0]} IS NOT NULL"'
+            raise ConfigError(f"primary_key: {names} is NULL in some rows", hint=hint)
