@@ -37,6 +37,7 @@ FORBIDDEN = {"job", "task", "item", "data", "info", "manager", "handler", "helpe
 FOREIGN_NAMES = {
     "do_GET",  # http.server calls methods of these names
     "do_POST",
+    "proxy_manager_for",  # a method of requests' adapter
 }
 FOREIGN_PARAMETERS = {("observe/terminal.py", "task")}  # rich passes its own Task under this name
 
