@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import os
 import random
 import secrets
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from sync_profiles.config import Config, SyncConfig
@@ -21,18 +20,18 @@ from sync_profiles.destination.layers import Paced, Retrying
 from sync_profiles.destination.mixpanel import Mixpanel, hosts
 from sync_profiles.engine.course import Surroundings
 from sync_profiles.engine.dryrun import DryRun
-from sync_profiles.engine.parts import Outlet, Parts, Policy, Selection
-from sync_profiles.engine.run import Sync
-from sync_profiles.errors import ConfigError, UsageError
+from sync_profiles.engine.parts import Outlet, Parts, Policy, Sync
+from sync_profiles.errors import ConfigError
 from sync_profiles.source.sql import Database, Model, ModelSpec, open_database, open_source
+from sync_profiles.state.files import StateFiles, default_path, path_of
 from sync_profiles.state.lock import RunLock
-from sync_profiles.state.store import Store, default_path, open_store
+from sync_profiles.state.store import Store, open_store
 
-MASKED_TOKEN = "***"  # noqa: S105 - what stands in a token's place
-CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+_MASKED_TOKEN = "***"  # noqa: S105 - what stands in a token's place
+_CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 
 
-class SystemClock:
+class _SystemClock:
     """The machine's own time."""
 
     def now(self) -> float:
@@ -44,49 +43,38 @@ class SystemClock:
         return time.monotonic()
 
 
-def new_run_id() -> str:
+def _new_run_id() -> str:
     """A ULID: 48 bits of milliseconds, 80 random bits; 26 characters that sort by time."""
     number = (time.time_ns() // 1_000_000) << 80 | secrets.randbits(80)
-    return "".join(CROCKFORD[(number >> shift) & 31] for shift in range(125, -1, -5))
+    return "".join(_CROCKFORD[(number >> shift) & 31] for shift in range(125, -1, -5))
 
 
 def surroundings(stop: Stop, observe: Observer) -> Surroundings:
     """What a run is given in production."""
-    return Surroundings(clock=SystemClock(), stop=stop, observe=observe, new_run_id=new_run_id)
-
-
-# --- which syncs ---------------------------------------------------------------------------------------------------
-
-
-def chosen(config: Config, names: Sequence[str]) -> list[SyncConfig]:
-    """The syncs a command was asked for, in the order asked; none named means all."""
-    by_name = {sync.name: sync for sync in config.syncs}
-    for name in names:
-        if name not in by_name:
-            near = difflib.get_close_matches(name, by_name, 1)
-            cure = f"did you mean {near[0]!r}?" if near else f"the config has: {', '.join(by_name)}"
-            raise UsageError(f"there is no sync {name!r}", hint=cure)
-    return [by_name[name] for name in dict.fromkeys(names)] if names else list(config.syncs)
-
-
-def the_one(config: Config, name: str | None) -> SyncConfig:
-    """The sync a command works on; its name may be left out when there is only one."""
-    if name is None and len(config.syncs) > 1:
-        raise UsageError("which sync?", hint=f"name one of: {', '.join(sync.name for sync in config.syncs)}")
-    return chosen(config, [name] if name is not None else [])[0]
+    return Surroundings(clock=_SystemClock(), stop=stop, observe=observe, new_run_id=_new_run_id)
 
 
 # --- state ---------------------------------------------------------------------------------------------------------
 
 
-def state_path(config: Config, environ: Mapping[str, str]) -> str:
+def _state_path(config: Config, environ: Mapping[str, str]) -> str:
     """Where the state lives: what ``[state] url`` says, else the file of this user or service."""
     return config.state.url.reveal() if config.state.url is not None else str(default_path(environ))
 
 
 def opened_store(config: Config, *, read_only: bool = False) -> Store:
     """The state store of this config."""
-    return open_store(state_path(config, os.environ), now=time.time, read_only=read_only)
+    return open_store(_state_path(config, os.environ), now=time.time, read_only=read_only)
+
+
+def run_lock(config: Config, sync: str) -> RunLock:
+    """What keeps two runs of one sync apart."""
+    return RunLock(_state_files(config).lock(sync))
+
+
+def _state_files(config: Config) -> StateFiles:
+    """The files of the state."""
+    return StateFiles(path_of(_state_path(config, os.environ)))
 
 
 # --- a sync --------------------------------------------------------------------------------------------------------
@@ -97,25 +85,15 @@ def open_sync(config: Config, sync: SyncConfig, store: Store, stop: Stop, *, whe
     return Sync(
         name=sync.name,
         state=store.sync(sync.name),
-        lock=RunLock(store.lock_path(sync.name)),
+        lock=run_lock(config, sync.name),
         open_parts=lambda: open_parts(config, sync, where=where),
-        open_outlet=lambda attempt: open_outlet(config, stop, attempt),
+        open_outlet=lambda attempt: _open_outlet(config, stop, attempt),
     )
 
 
 def open_dry(config: Config, sync: SyncConfig, store: Store) -> DryRun:
     """A sync that is only looked at."""
     return DryRun(sync.name, store.sync(sync.name), lambda: open_parts(config, sync, masked=True))
-
-
-def check_selection(sync: SyncConfig, selection: Selection) -> None:
-    """Refuse a selection that this sync cannot answer, before anything is opened."""
-    if (selection.since or selection.until) and sync.cursor is None:
-        raise UsageError(
-            "--since and --until need a change column", hint=f'Set cursor = "…" in [sync.{sync.name}] of the config.'
-        )
-    if selection.keys and (selection.since or selection.until or selection.where):
-        raise UsageError("--key does not go with --since, --until or --where", hint="Run them one after the other.")
 
 
 def open_parts(config: Config, sync: SyncConfig, *, where: str | None = None, masked: bool = False) -> Parts:
@@ -125,7 +103,7 @@ def open_parts(config: Config, sync: SyncConfig, *, where: str | None = None, ma
     """
     database = open_database(config.source.url.reveal(), statement_timeout_s=config.source.statement_timeout_s)
     model = _model(config, sync, database)
-    token = MASKED_TOKEN if masked else config.mixpanel.token.reveal()
+    token = _MASKED_TOKEN if masked else config.mixpanel.token.reveal()
     mapper = _mapper(config, sync, model, token)
     source = open_source(model, mapper.columns, distinct_id=sync.mapping.distinct_id, extra_where=where)
     return Parts(source, mapper, _identity(config, sync, database, model, mapper), _policy(sync, model))
@@ -176,7 +154,8 @@ def _line_of(config: Config, dotted: str) -> str:
 
 
 def _policy(sync: SyncConfig, model: Model) -> Policy:
-    kind = model.columns[sync.cursor].kind if sync.cursor in model.columns else Kind.INSTANT
+    column = model.columns.get(sync.cursor) if sync.cursor is not None else None
+    kind = column.kind if column is not None else Kind.INSTANT
     return Policy(
         on_delete=sync.on_delete,
         max_delete=sync.max_delete,
@@ -206,10 +185,10 @@ def _digest(*texts: str) -> str:
 # --- the way to Mixpanel -------------------------------------------------------------------------------------------
 
 
-def open_outlet(config: Config, stop: Stop, attempt: Callable[[int], None]) -> Outlet:
+def _open_outlet(config: Config, stop: Stop, attempt: Callable[[int], None]) -> Outlet:
     """Mixpanel with its layers: every attempt is paced and counted, and one layer repeats it."""
     mixpanel = config.mixpanel
-    clock = SystemClock()
+    clock = _SystemClock()
     wire = Mixpanel(
         hosts(mixpanel.region, mixpanel.base_url),
         token=mixpanel.token.reveal(),

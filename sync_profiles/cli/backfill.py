@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import closing
+from typing import Any
 
 import click
 
@@ -31,36 +32,30 @@ from sync_profiles.cli.loading import load_config
 @click.option("--deadline", metavar="D", help="Stop cleanly after this long; default: never.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
 @click.pass_obj
-def backfill(
-    settings: Settings, /, sync: str | None, keys: tuple[str, ...], deadline: str | None, **given: str | bool | None
-) -> int:
+def backfill(settings: Settings, /, sync: str | None, keys: tuple[str, ...], deadline: str | None, **given: Any) -> int:
     """Send every selected row again, changed or not, and unset every property that is NULL.
 
     Killed and started again with the same selection, it goes on where it was.
     """
     from sync_profiles import wiring
+    from sync_profiles.cli.choosing import check_selection, the_one
     from sync_profiles.cli.running import deadline_s, each, observed
     from sync_profiles.cli.stopping import StopRequest
-    from sync_profiles.engine.backfill import backfill_sync
-    from sync_profiles.engine.parts import Selection
+    from sync_profiles.engine.backfill import Selection, backfill_sync
 
     config = load_config(settings)
-    one = wiring.the_one(config, sync)
+    one = the_one(config, sync)
     selection = Selection(
-        since=_text(given["since"]),
-        until=_text(given["until"]),
+        since=given["since"],
+        until=given["until"],
         keys=keys,
-        where=_text(given["where"]),
-        changed_only=bool(given["changed_only"]),
-        restart=bool(given["restart"]),
+        where=given["where"],
+        changed_only=given["changed_only"],
+        restart=given["restart"],
     )
-    wiring.check_selection(one, selection)
+    check_selection(one, selection)
     stop = StopRequest(deadline_s(deadline, config) if deadline is not None else None)
     with closing(wiring.opened_store(config)) as store, stop.listening(), observed(config, settings) as observe:
         around = wiring.surroundings(stop, observe)
         opened = wiring.open_sync(config, one, store, stop, where=selection.where)
-        return each([one], stop, lambda _: backfill_sync(opened, selection, around), as_json=bool(given["as_json"]))
-
-
-def _text(value: str | bool | None) -> str | None:
-    return value if isinstance(value, str) else None
+        return each([one], stop, lambda _: backfill_sync(opened, selection, around), as_json=given["as_json"])

@@ -40,13 +40,13 @@ def demo(settings: Settings, /, rows: int, database_url: str | None, *, serve: b
 
     Shows what was sent each time. Everything is removed at the end.
     """
-    from sync_profiles.demo import drop_table
+    from sync_profiles.demo import drop_table, open_engine
     from sync_profiles.sandbox.server import Sandbox
-    from sync_profiles.source.sql import admin_engine
+    from sync_profiles.source.database import driver_url
 
-    with tempfile.TemporaryDirectory(prefix="sync-profiles-demo-") as folder, Sandbox() as sandbox:
+    with tempfile.TemporaryDirectory(prefix="sync-profiles-demo-") as folder, Sandbox(keep_bodies=True) as sandbox:
         url = database_url or f"sqlite:///{folder}/users.db"
-        engine = admin_engine(url)
+        engine = open_engine(driver_url(url))
         try:
             _story(settings, engine, sandbox, rows, _environment(folder, url, sandbox))
             if serve:
@@ -109,10 +109,20 @@ def _one_run(
     )
     report(result, as_json=False)
     if show_records:
-        for body in [request.body for request in sandbox.requests if request.body][:RECORDS_SHOWN]:
-            click.echo(f"  {body}")
+        for record in _records(sandbox)[:RECORDS_SHOWN]:
+            click.echo(f"  {record}")
     if result.exit_code:
         raise click.exceptions.Exit(result.exit_code)
+
+
+def _records(sandbox: Sandbox) -> list[str]:
+    """What was sent, without what is the same in every record."""
+    import msgspec
+
+    bodies = [request.body for request in sandbox.requests if request.body]
+    records = [record for body in bodies for record in msgspec.json.decode(body)]
+    constant = {"$token", "$ip", "$ignore_time", "$ignore_alias"}
+    return [msgspec.json.encode({k: v for k, v in r.items() if k not in constant}).decode() for r in records]
 
 
 def _table(settings: Settings, sandbox: Sandbox) -> None:

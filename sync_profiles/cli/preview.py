@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import closing
 from itertools import islice
@@ -35,14 +36,15 @@ def preview(settings: Settings, /, sync: str | None, limit: int, keys: tuple[str
     Exit code 65 when one of the rows shown would be rejected.
     """
     from sync_profiles import wiring
+    from sync_profiles.cli.choosing import the_one
     from sync_profiles.cli.shown import finding_lines
     from sync_profiles.engine.preview import Finding, Survey
 
     config = load_config(settings)
-    one = wiring.the_one(config, sync)
+    one = the_one(config, sync)
     with closing(wiring.opened_store(config, read_only=True)) as store:
         parts = wiring.open_parts(config, one, masked=True)
-        survey = Survey(parts, store.sync(one.name), wiring.SystemClock().now())
+        survey = Survey(parts, store.sync(one.name), time.time())
         findings: Iterator[Finding]
         if flags["changed"]:
             findings = (f for f in survey.changed(survey.plan(asked_full=False)) if not keys or f.key in keys)

@@ -28,16 +28,17 @@ from sync_profiles.errors import UsageError
 def rejected(settings: Settings, /, sync: str | None, **flags: bool) -> None:
     """List the rows that wait with their reason, newest first; never a value of the row."""
     from sync_profiles import wiring
+    from sync_profiles.cli.choosing import chosen
     from sync_profiles.cli.shown import ago, rejected_line
     from sync_profiles.engine.rejected import settle_rejected
 
     config = load_config(settings)
-    chosen = wiring.chosen(config, [sync] if sync is not None else [])
+    syncs = chosen(config, [sync] if sync is not None else [])
     if flags["retry"] and flags["forget"]:
         raise UsageError("--retry and --forget do not go together", hint="Choose one.")
     writes = flags["retry"] or flags["forget"]
     with closing(wiring.opened_store(config, read_only=not writes)) as store:
-        found = [(one.name, row) for one in chosen for row in store.sync(one.name).rejected()]
+        found = [(one.name, row) for one in syncs for row in store.sync(one.name).rejected()]
         if flags["as_json"]:
             for name, row in found:
                 click.echo(rejected_line(name, row, _stamp(row.since), _stamp(row.next_try_at)))
@@ -63,9 +64,9 @@ def rejected(settings: Settings, /, sync: str | None, **flags: bool) -> None:
         if writes:
             count = sum(
                 settle_rejected(
-                    store.sync(one.name), wiring.run_lock(store, one.name), retry=flags["retry"], now=time.time()
+                    store.sync(one.name), wiring.run_lock(config, one.name), retry=flags["retry"], now=time.time()
                 )
-                for one in chosen
+                for one in syncs
             )
             click.echo(f"{count} rows {'are due now' if flags['retry'] else 'forgotten'}", err=True)
 

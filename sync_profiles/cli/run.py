@@ -34,15 +34,17 @@ def run(settings: Settings, /, syncs: tuple[str, ...], deadline: str | None, **f
     Silent when all is well and nobody watches; on a terminal it shows how far it is.
     """
     from sync_profiles import wiring
+    from sync_profiles.cli.choosing import chosen
     from sync_profiles.cli.running import deadline_s, each, observed
     from sync_profiles.cli.stopping import StopRequest
     from sync_profiles.config import SyncConfig
     from sync_profiles.engine.dryrun import dry_run_sync
+    from sync_profiles.engine.ending import RunResult
     from sync_profiles.engine.parts import RunOptions
-    from sync_profiles.engine.run import RunResult, run_sync
+    from sync_profiles.engine.run import run_sync
 
     config = load_config(settings)
-    chosen = wiring.chosen(config, syncs)
+    syncs_chosen = chosen(config, syncs)
     stop = StopRequest(deadline_s(deadline, config))
     options = RunOptions(flags["full"], flags["allow_mass_delete"], flags["accept_new_source"])
     dry = flags["dry_run"]
@@ -58,4 +60,4 @@ def run(settings: Settings, /, syncs: tuple[str, ...], deadline: str | None, **f
                 return dry_run_sync(wiring.open_dry(config, sync, store), options, around)
             return run_sync(wiring.open_sync(config, sync, store, stop), options, around)
 
-        return each(chosen, stop, one, as_json=flags["as_json"])
+        return each(syncs_chosen, stop, one, as_json=flags["as_json"])

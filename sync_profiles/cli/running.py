@@ -16,7 +16,7 @@ from sync_profiles.cli.context import Settings
 from sync_profiles.cli.stopping import StopRequest
 from sync_profiles.config import Config, SyncConfig
 from sync_profiles.core.events import Event, Observer
-from sync_profiles.engine.run import RunResult
+from sync_profiles.engine.ending import RunResult
 from sync_profiles.errors import UsageError, most_serious
 from sync_profiles.observe.log import LogObserver
 from sync_profiles.observe.redact import redact

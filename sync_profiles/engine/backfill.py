@@ -8,23 +8,43 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+import msgspec
+
 from sync_profiles.core import scanplan
 from sync_profiles.core.ports import Source
 from sync_profiles.core.types import Key, Page, ScanCursor, ScanFull, ScanPlan
+from sync_profiles.engine.conduct import Forced, Working, conduct, remove_gone
 from sync_profiles.engine.course import Course, Surroundings
-from sync_profiles.engine.parts import Selection
-from sync_profiles.engine.run import (
-    Forced,
-    RunResult,
-    Sync,
-    Working,
-    conduct,
-    finish_pass,
-    remove_gone,
-    settle_identity,
-)
+from sync_profiles.engine.ending import RunResult
+from sync_profiles.engine.ownership import finish_pass, settle_identity
+from sync_profiles.engine.parts import Sync
 
-KEYS_A_PAGE = 1000
+_KEYS_A_PAGE = 1000
+
+
+class Selection(msgspec.Struct, frozen=True):
+    """Which rows a backfill sends: all, or those between two cursor values, with these keys, where a predicate holds.
+
+    The predicate is part of the source; it stands here because an interrupted backfill is continued only by the same
+    selection.
+    """
+
+    since: str | None = None
+    until: str | None = None
+    keys: tuple[Key, ...] = ()
+    where: str | None = None
+    changed_only: bool = False
+    restart: bool = False
+
+    @property
+    def everything(self) -> bool:
+        """No row is left out."""
+        return not (self.since or self.until or self.keys or self.where)
+
+    @property
+    def name(self) -> str:
+        """Equal for equal selections; holds no row value but what the user typed."""
+        return msgspec.json.encode([self.since, self.until, sorted(self.keys), self.where]).decode()
 
 
 def backfill_sync(sync: Sync, selection: Selection, surroundings: Surroundings) -> RunResult:
@@ -76,5 +96,5 @@ def _why(selection: Selection) -> str:
 
 
 def _key_pages(source: Source, keys: Sequence[Key]) -> Iterator[Page]:
-    for start in range(0, len(keys), KEYS_A_PAGE):
-        yield source.read(keys[start : start + KEYS_A_PAGE])
+    for start in range(0, len(keys), _KEYS_A_PAGE):
+        yield source.read(keys[start : start + _KEYS_A_PAGE])

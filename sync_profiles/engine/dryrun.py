@@ -10,9 +10,10 @@ from sync_profiles.core import guards
 from sync_profiles.core.ports import StateReader
 from sync_profiles.core.types import ScanFull
 from sync_profiles.engine.course import Course, Surroundings
+from sync_profiles.engine.ending import RunResult, result_of
+from sync_profiles.engine.ownership import raise_if
 from sync_profiles.engine.parts import Parts, RunOptions
 from sync_profiles.engine.preview import Survey
-from sync_profiles.engine.run import RunResult, raise_if, result_of
 
 NOTHING_SENT = "dry run: nothing was sent"
 

@@ -8,8 +8,8 @@ from typing import Protocol
 import msgspec
 
 from sync_profiles.core.mapping import Mapper
-from sync_profiles.core.ports import Destination, Source
-from sync_profiles.core.types import Identity, Key, Limit, OnDelete
+from sync_profiles.core.ports import Destination, Source, State
+from sync_profiles.core.types import Identity, Limit, OnDelete
 
 
 class Policy(msgspec.Struct, frozen=True):
@@ -65,26 +65,14 @@ class RunOptions(msgspec.Struct, frozen=True):
     accept_new_source: bool = False
 
 
-class Selection(msgspec.Struct, frozen=True):
-    """Which rows a backfill sends: all, or those between two cursor values, with these keys, where a predicate holds.
+class Sync(msgspec.Struct, frozen=True):
+    """One sync, not opened yet: ``open_parts`` connects to the source, ``open_outlet`` makes the way to Mixpanel.
 
-    The predicate is part of the source; it stands here because an interrupted backfill is continued only by the same
-    selection.
+    ``open_outlet`` takes the function that counts one HTTP attempt of so many bytes.
     """
 
-    since: str | None = None
-    until: str | None = None
-    keys: tuple[Key, ...] = ()
-    where: str | None = None
-    changed_only: bool = False
-    restart: bool = False
-
-    @property
-    def everything(self) -> bool:
-        """No row is left out."""
-        return not (self.since or self.until or self.keys or self.where)
-
-    @property
-    def name(self) -> str:
-        """Equal for equal selections; holds no row value but what the user typed."""
-        return msgspec.json.encode([self.since, self.until, sorted(self.keys), self.where]).decode()
+    name: str
+    state: State
+    lock: RunLock
+    open_parts: Callable[[], Parts]
+    open_outlet: Callable[[Callable[[int], None]], Outlet]

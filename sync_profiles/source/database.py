@@ -126,20 +126,28 @@ class Database:
         return failure(trouble, text, self.identity()[1], place=place)
 
 
-def open_database(url: str, *, statement_timeout_s: float, sleep: Callable[[float], None] = time.sleep) -> Database:
-    """The database at an SQLAlchemy URL; ``statement_timeout_s`` bounds each statement, in seconds.
+def driver_url(url: str) -> sa.URL:
+    """``url`` with its driver named, since SQLAlchemy's own choice differs between its versions.
 
-    Raises ``ConfigError`` when the URL is none, or names a database or driver that is not supported.
+    Raises ``ConfigError`` when it is no URL, or names a database or driver that is not supported.
     """
     try:
         # Before SQLAlchemy sees it: its own error would quote the password.
         parsed = sa.make_url(url)
-        parsed = parsed.set(drivername=_DRIVERS[parsed.drivername])
+        return parsed.set(drivername=_DRIVERS[parsed.drivername])
     except KeyError:
         known = f'"{url.partition(":")[0]}://" is not supported'
         raise ConfigError(f"source.url: {known}", hint=f"write {_SUPPORTED}") from None
     except (sa.exc.ArgumentError, ValueError):
         raise ConfigError("source.url: is not a database URL", hint=f"write {_SUPPORTED}") from None
+
+
+def open_database(url: str, *, statement_timeout_s: float, sleep: Callable[[float], None] = time.sleep) -> Database:
+    """The database at an SQLAlchemy URL; ``statement_timeout_s`` bounds each statement, in seconds.
+
+    Raises ``ConfigError`` like ``driver_url``.
+    """
+    parsed = driver_url(url)
     dialect = _dialect(parsed.get_backend_name())
     return Database(parsed, dialect, dialect.engine(parsed, statement_timeout_s), sleep)
 
