@@ -70,9 +70,9 @@ def moment_text(moment: date) -> str:
 
 def epoch_text(number: int | float | Decimal) -> str:
     """Unix seconds, or milliseconds from 10^11 on, as the text that is sent; the milliseconds are cut, not rounded."""
-    if not abs(number) < EPOCH_MS_LIMIT:  # NaN is not smaller either
-        raise ValueProblem("bad_date", "holds a number that is neither unix seconds nor milliseconds")
     exact = Decimal(repr(number)) if isinstance(number, float) else Decimal(number)
+    if not exact.is_finite() or abs(exact) >= EPOCH_MS_LIMIT:
+        raise ValueProblem("bad_date", "holds a number that is neither unix seconds nor milliseconds")
     milliseconds = math.floor(exact * 1000 if abs(exact) < EPOCH_S_LIMIT else exact)
     try:
         return moment_text(EPOCH + timedelta(milliseconds=milliseconds))

@@ -1,0 +1,163 @@
+"""Whole columns of a page at once: the fast way to the same results as ``values.conversion``, value by value.
+
+Each function takes the values of one column without its NULLs and gives back what the canonical conversion would, or
+None where one of the values asks for a closer look. A page of a typical table costs a few hundred nanoseconds a row
+this way, because the loops run inside the interpreter's own C code.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Sequence
+from typing import Any, TypeAlias
+
+import msgspec
+
+from sync_profiles.core.forms import INTEGER_MAX
+from sync_profiles.core.types import Kind, ValueType
+
+Values: TypeAlias = Sequence[Any]
+Convert: TypeAlias = Callable[[Values, set[type]], Values | None]
+"""The values and the set of their types -> the converted values, or None."""
+
+_ZEROS = bytes.maketrans(b"123456789", b"0" * 9)
+_FRACTION = re.compile(rb"\.0{1,6}\n")
+_NUMBERS = re.compile(r"(?:-?(?:0|[1-9][0-9]{0,299})(?:\.[0-9]{1,16383})?\n)*+")
+
+
+def whole_column(kind: Kind, wanted: ValueType | None) -> Convert | None:
+    """The fast conversion of a column of ``kind`` to a ``type``, where there is one."""
+    return _CONVERSIONS.get((kind, wanted))
+
+
+def _texts(values: Values, types: set[type]) -> Values | None:
+    return values if types == {str} else None
+
+
+def _integers(values: Values, types: set[type]) -> Values | None:
+    small = types == {int} and min(values) >= -INTEGER_MAX and max(values) <= INTEGER_MAX
+    return values if small else None
+
+
+def _digits(values: Values, types: set[type]) -> Values | None:
+    return list(map(str, values)) if types == {int} else None
+
+
+def _booleans(values: Values, types: set[type]) -> Values | None:
+    if types == {bool}:
+        return values
+    return list(map(bool, values)) if types == {int} else None
+
+
+def _floats(values: Values, types: set[type]) -> Values | None:
+    return values if types == {float} and all(map(math.isfinite, values)) else None
+
+
+def _decimals(values: Values, types: set[type]) -> Values | None:
+    if types != {str}:
+        return None
+    joined = "\n".join(values) + "\n"
+    one_a_line = joined.count("\n") == len(values)
+    if not one_a_line or "-0" in joined or _NUMBERS.fullmatch(joined) is None:  # -0.00 is 0, but -0.50 is not
+        return None
+    short = [text.rstrip("0").rstrip(".") if text[-1] == "0" and "." in text else text for text in values]
+    return list(map(msgspec.Raw, short))
+
+
+def _server_json(values: Values, types: set[type]) -> Values | None:
+    if types != {str} or "null" in values:
+        return None
+    try:
+        return list(map(msgspec.Raw, values))
+    except UnicodeEncodeError:
+        return None
+
+
+def _instants(values: Values, types: set[type]) -> Values | None:
+    return _stamps(values, "+00") if types == {str} else None
+
+
+def _datetimes(values: Values, types: set[type]) -> Values | None:
+    return _stamps(values, "") if types == {str} else None
+
+
+def _stamps(values: Values, zone: str) -> Values | None:
+    """``YYYY-MM-DD HH:MM:SS[.ffffff]`` and the zone's letters -> ``YYYY-MM-DDTHH:MM:SS[.mmm]``."""
+    joined = "\n".join(values) + "\n"
+    bare = joined.replace(zone + "\n", "\n") if zone else joined
+    if len(joined) - len(bare) != len(zone) * len(values):
+        return None
+    shape = bare.encode("utf-8", "surrogatepass").translate(_ZEROS)
+    fractions = b"." in shape
+    if fractions:
+        shape = _FRACTION.sub(b"\n", shape)
+    if shape != b"0000-00-00 00:00:00\n" * len(values) or _has_zero_dates(values, joined):
+        return None
+    texts = bare.replace(" ", "T").split("\n")
+    texts.pop()
+    if not fractions:
+        return texts
+    return [text[:23] if len(text) > 22 and text[20:23] != "000" else _to_milliseconds(text) for text in texts]
+
+
+def _to_milliseconds(text: str) -> str:
+    milliseconds = text[20:23].ljust(3, "0")  # also of a text without a fraction
+    return text[:19] if milliseconds == "000" else f"{text[:20]}{milliseconds}"
+
+
+def _dates(values: Values, types: set[type]) -> Values | None:
+    if types != {str}:
+        return None
+    joined = "\n".join(values) + "\n"
+    shape = joined.encode("utf-8", "surrogatepass").translate(_ZEROS)
+    return values if shape == b"0000-00-00\n" * len(values) and not _has_zero_dates(values, joined) else None
+
+
+def _has_zero_dates(values: Values, joined: str) -> bool:
+    return min(values) < "0001" or "-00" in joined
+
+
+def _anything(values: Values, types: set[type]) -> Values | None:
+    """Columns of expressions and of SQLite are mostly of one type after all."""
+    if len(types) != 1:
+        return None
+    convert = _NATIVE.get(next(iter(types)))
+    return convert(values, types) if convert else None
+
+
+def _any_texts(values: Values, types: set[type]) -> Values | None:
+    return _texts(values, types) or _digits(values, types)
+
+
+_NATIVE: dict[type, Convert] = {str: _texts, int: _integers, float: _floats, bool: _booleans}
+_CONVERSIONS: dict[tuple[Kind, ValueType | None], Convert] = {
+    (Kind.TEXT, None): _texts,
+    (Kind.TEXT, "string"): _texts,
+    (Kind.UUID, None): _texts,
+    (Kind.UUID, "string"): _texts,
+    (Kind.INTEGER, None): _integers,
+    (Kind.INTEGER, "number"): _integers,
+    (Kind.INTEGER, "string"): _digits,
+    (Kind.FLOAT, None): _floats,
+    (Kind.FLOAT, "number"): _floats,
+    (Kind.BOOLEAN, None): _booleans,
+    (Kind.BOOLEAN, "boolean"): _booleans,
+    (Kind.DECIMAL, None): _decimals,
+    (Kind.DECIMAL, "number"): _decimals,
+    (Kind.INSTANT, None): _instants,
+    (Kind.INSTANT, "datetime"): _instants,
+    (Kind.INSTANT, "string"): _instants,
+    (Kind.DATETIME, None): _datetimes,
+    (Kind.DATETIME, "datetime"): _datetimes,
+    (Kind.DATETIME, "string"): _datetimes,
+    (Kind.DATE, None): _dates,
+    (Kind.DATE, "date"): _dates,
+    (Kind.DATE, "string"): _dates,
+    (Kind.JSONB, None): _server_json,
+    (Kind.JSONB, "json"): _server_json,
+    (Kind.LIST, None): _server_json,
+    (Kind.LIST, "json"): _server_json,
+    (Kind.ANY, None): _anything,
+    (Kind.ANY, "string"): _any_texts,
+}

@@ -1,0 +1,171 @@
+"""A profile, and what is known of it, as the records that make Mixpanel's copy equal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from itertools import compress
+from typing import Any, NamedTuple
+
+from msgspec import UNSET
+
+from sync_profiles.core.problems import ValueProblem
+from sync_profiles.core.properties import Reader
+from sync_profiles.core.records import RECORD_BYTES_MAX, Envelope, Layout, encode, flaw, suspects
+from sync_profiles.core.types import DistinctId, Key, Known, OnDelete, OnNull, Outgoing, Profile, Row, Shape, Unmappable
+
+PROPERTIES_MAX = 2000  # Mixpanel: "attempts to add more will fail"
+
+
+class Operation:
+    """The properties of one operation: their readers, and the layout of the object they make.
+
+    ``inexact`` are those whose sent form may differ from the canonical one, with their index.
+    """
+
+    def __init__(self, readers: Iterable[Reader]) -> None:
+        self.readers = tuple(readers)
+        self.layout = Layout([reader.name for reader in self.readers])
+        self.inexact = [(index, reader) for index, reader in enumerate(self.readers) if not reader.exact]
+
+
+class _Refused(Exception):  # noqa: N818 - carries one row's problem out of its encoding; never leaves this module
+    def __init__(self, code: str, reason: str) -> None:
+        super().__init__(reason)
+        self.code = code
+        self.reason = reason
+
+
+class _Part(NamedTuple):
+    """One operation of a profile, encoded, with the names in it; ``quiet`` ones are neither sent nor NULL."""
+
+    encoded: bytes = b"{}"
+    names: Sequence[str] = ()
+    quiet: Sequence[str] = ()
+
+
+class Composer:
+    """Composes the records of one profile. They touch disjoint properties, so their order does not matter."""
+
+    def __init__(
+        self, envelope: Envelope, on_null: OnNull, *, set_: Operation, set_once: Operation, union: Operation
+    ) -> None:
+        self._envelope = envelope
+        self._skip_nulls = on_null == "skip"
+        self._set, self._once, self._union = set_, set_once, union
+        self._nullable = (*set_.layout.names, *union.layout.names)
+        self._sticky = frozenset(set_once.layout.names)
+        self.names: Shape = (*set_.layout.names, *set_once.layout.names, *union.layout.names)
+
+    def outgoing(
+        self, profile: Profile, known: Known | None, prior: Shape, *, every_null: bool
+    ) -> Outgoing | Unmappable:
+        """See ``Mapper.outgoing``."""
+        try:
+            return self._composed(profile, known, prior, every_null=every_null)
+        except _Refused as refusal:
+            return Unmappable(profile.key, profile.distinct_id, refusal.code, refusal.reason)
+
+    def removal(self, key: Key, distinct_id: DistinctId, shape: Shape, policy: OnDelete) -> Outgoing:
+        """See ``Mapper.removal``."""
+        if policy == "ignore":
+            raise ValueError("the policy 'ignore' removes nothing")
+        delete = policy == "delete"
+        if delete:
+            body = self._envelope.delete(distinct_id)
+        else:
+            body = self._envelope.record(distinct_id, "$unset", encode(shape or self.names))
+        return Outgoing(key, distinct_id, None, shape, body, 1, delete=delete)
+
+    def _composed(self, profile: Profile, known: Known | None, prior: Shape, *, every_null: bool) -> Outgoing:
+        set_part = self._set_part(profile)
+        once = _part(self._once, profile.row) if known is None and self._once.readers else _Part()
+        union = _part(self._union, profile.row, empty=False) if self._union.readers else _Part()
+        present = {*set_part.names, *once.names, *union.names}
+        before = dict.fromkeys((*(known.shape if known else ()), *prior))
+        unset, kept = self._absent(before, present, union.quiet, every_null=every_null)
+        shape = self._shape(present.union(kept))
+        # Without a $set, a $set_once or a $union nothing is sure to make a new profile exist.
+        needs_set = set_part.names or not (once.names or union.names or (unset and known))
+        records = [
+            self._envelope.record(profile.distinct_id, operation, encoded)
+            for operation, encoded, wanted in (
+                ("$set", set_part.encoded, needs_set),
+                ("$set_once", once.encoded, once.names),
+                ("$union", union.encoded, union.names),
+                ("$unset", encode(unset), unset),
+            )
+            if wanted
+        ]
+        _check_limits(records, shape)
+        body = records[0] if len(records) == 1 else b",".join(records)
+        return Outgoing(profile.key, profile.distinct_id, profile.fingerprint, shape, body, len(records))
+
+    def _set_part(self, profile: Profile) -> _Part:
+        layout = self._set.layout
+        values = layout.split(profile.set_json)
+        names = layout.names if all(values) else tuple(compress(layout.names, values))  # UNSET is false, the rest true
+        if not self._set.inexact:
+            return _Part(profile.set_json, names)
+        changed = list(values)
+        for index, reader in self._set.inexact:
+            changed[index] = reader.sent(profile.row)
+        return _Part(layout.encode(changed), names)
+
+    def _absent(
+        self, before: Iterable[str], present: set[str], quiet: Sequence[str], *, every_null: bool
+    ) -> tuple[list[str], list[str]]:
+        """Of the properties that are not given now: those to unset, and those that stay."""
+        unset: dict[str, None] = {}
+        kept: list[str] = []
+        for name in before:
+            if name in present:
+                continue
+            stays = name in self._sticky or name in quiet or (self._skip_nulls and name in self._nullable)
+            if stays:
+                kept.append(name)
+            else:
+                unset[name] = None
+        if every_null and not self._skip_nulls:
+            unset.update((name, None) for name in self._nullable if name not in present and name not in quiet)
+        return list(unset), kept
+
+    def _shape(self, given: set[str]) -> Shape:
+        return self.names if len(given) == len(self.names) else tuple(filter(given.__contains__, self.names))
+
+
+def _part(operation: Operation, row: Row, *, empty: bool = True) -> _Part:
+    """An operation of one row, as sent; with ``empty`` False empty lists are left out and stand in ``quiet``."""
+    values = [_sent(reader, row) for reader in operation.readers]
+    names = operation.layout.names
+    quiet = () if empty else tuple(name for name, value in zip(names, values, strict=True) if value == [])
+    if quiet:
+        values = [UNSET if value == [] else value for value in values]
+    try:
+        encoded = operation.layout.encode(values)
+    except UnicodeEncodeError:
+        encoded = b""
+    if not encoded or suspects([encoded]):
+        _check_text(operation.readers, values)
+    return _Part(encoded, tuple(compress(names, (value is not UNSET for value in values))), quiet)
+
+
+def _sent(reader: Reader, row: Row) -> Any:
+    try:
+        return reader.sent(row)
+    except ValueProblem as problem:
+        raise _Refused(problem.code, f"{reader.place}: {problem.text}") from problem
+
+
+def _check_text(readers: Sequence[Reader], values: Sequence[Any]) -> None:
+    for reader, value in zip(readers, values, strict=True):
+        problem = None if value is UNSET else flaw(value)
+        if problem is not None:
+            raise _Refused(problem.code, f"{reader.place}: {problem.text}")
+
+
+def _check_limits(records: Sequence[bytes], shape: Shape) -> None:
+    largest = max(map(len, records))
+    if largest > RECORD_BYTES_MAX:
+        raise _Refused("too_large", f"a record of {largest:,} bytes; Mixpanel takes at most {RECORD_BYTES_MAX:,}")
+    if len(shape) > PROPERTIES_MAX:
+        raise _Refused("too_many", f"{len(shape):,} properties; Mixpanel takes at most {PROPERTIES_MAX:,}")

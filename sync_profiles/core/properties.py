@@ -1,0 +1,234 @@
+"""One property of a mapping, compiled: how its value is read from a row, and from a whole page."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from types import NoneType
+from typing import Any, NamedTuple, TypeAlias
+
+import msgspec
+from msgspec import UNSET
+
+from sync_profiles.core.columns import whole_column
+from sync_profiles.core.forms import canonical, sent, text_of
+from sync_profiles.core.problems import ValueProblem
+from sync_profiles.core.sources import OfRow, Places, plain_value
+from sync_profiles.core.templates import parse_template
+from sync_profiles.core.types import ABSENT, Kind, Property, Row
+from sync_profiles.core.values import EXACT_TYPES, cast, conversion, plain
+
+Columns: TypeAlias = Sequence[Sequence[Any]]
+"""A page turned by 90 degrees: the values of each column."""
+_Whole: TypeAlias = Callable[[Columns], "Converted | None"]
+
+_EPOCH_YEAR = "1970"
+
+
+class Converted(NamedTuple):
+    """One property of a page: a value for each row (``Reader.null`` where there is none), problems by row index."""
+
+    values: Sequence[Any]
+    problems: Mapping[int, ValueProblem] = {}
+    before_1970: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Reader:
+    """Reads one property. ``canonical`` and ``sent`` give ``null`` for NULL and raise ``ValueProblem``.
+
+    ``exact``: both forms are the same. ``whole`` converts a page's column at once, or says None: look row by row.
+    """
+
+    name: str
+    place: str
+    canonical: OfRow
+    sent: OfRow
+    exact: bool
+    dated: bool
+    null: Any
+    whole: _Whole | None
+
+    def read(self, rows: Sequence[Row], columns: Columns) -> Converted:
+        """The canonical values of a page."""
+        fast = self.whole(columns) if self.whole else None
+        return fast or self._row_by_row(rows)
+
+    def _row_by_row(self, rows: Sequence[Row]) -> Converted:
+        values: list[Any] = []
+        problems: dict[int, ValueProblem] = {}
+        before_1970 = False
+        for index, row in enumerate(rows):
+            try:
+                value = self.canonical(row)
+            except ValueProblem as problem:
+                problems[index] = problem
+                value = self.null
+            if self.dated and isinstance(value, str) and value < _EPOCH_YEAR:
+                before_1970 = True
+            values.append(value)
+        return Converted(values, problems, before_1970)
+
+
+def reader(name: str, spec: Property, places: Places, *, null: Any = UNSET) -> Reader:
+    """The reader of a property that is sent as one value."""
+    fallback = _fallback(spec, canonical, null)
+    canonical_of, sent_of, dated = _forms(spec, places)
+    first = _or_fallback(canonical_of, spec, fallback)
+    return Reader(
+        name=name,
+        place=_place(name, spec),
+        canonical=first,
+        sent=_or_fallback(sent_of, spec, fallback) if sent_of else first,
+        exact=sent_of is None,
+        dated=dated,
+        null=null,
+        whole=_whole(spec, places, fallback, dated=dated),
+    )
+
+
+def text_reader(name: str, spec: Property, places: Places) -> Reader:
+    """The reader of a property as text, for distinct IDs."""
+    whole = None
+    if spec.type in (None, "string"):
+        as_text = msgspec.structs.replace(spec, type="string")
+        whole = _whole(as_text, places, _fallback(spec, text_of, UNSET), dated=False)
+    return _derived(name, spec, places, text_of, whole)
+
+
+def union_reader(name: str, spec: Property, places: Places) -> Reader:
+    """The reader of a property for ``$union``: a list of texts and numbers; a single value is a list of one."""
+    return _derived(name, spec, places, union_members, None)
+
+
+def _derived(name: str, spec: Property, places: Places, form: Callable[[Any], Any], whole: _Whole | None) -> Reader:
+    value = _or_fallback(_formed(spec, places, form), spec, _fallback(spec, form, UNSET))
+    return Reader(name, _place(name, spec), value, value, exact=True, dated=False, null=UNSET, whole=whole)
+
+
+def _formed(spec: Property, places: Places, form: Callable[[Any], Any]) -> OfRow:
+    evaluate = plain_value(spec, places)
+
+    def value_of(row: Row) -> Any:
+        value = evaluate(row)
+        return None if value is None else form(value)
+
+    return value_of
+
+
+def _fallback(spec: Property, form: Callable[[Any], Any], null: Any) -> Any:
+    value = None if spec.default is ABSENT else cast(spec.type, plain(Kind.ANY, spec.default))
+    return null if value is None else form(value)
+
+
+def union_members(value: Any) -> list[Any]:
+    """The members a plain value adds to a union, NULLs left out; raises ``ValueProblem`` for other members."""
+    members = [member for member in (value if isinstance(value, list) else [value]) if member is not None]
+    for member in members:
+        if isinstance(member, bool) or not isinstance(member, str | int | float | Decimal):
+            raise ValueProblem("bad_value", "holds something a union cannot take: its members are texts and numbers")
+    return [canonical(member) for member in members]
+
+
+# --- forms ---------------------------------------------------------------------------------------------------------
+
+
+def _forms(spec: Property, places: Places) -> tuple[OfRow, OfRow | None, bool]:
+    """The canonical form of a row's value, the sent form where it differs, and whether it is a date."""
+    if spec.column is not None and not spec.path and not spec.hash:
+        index, column = places[spec.column]
+        of_value = conversion(column.kind, spec.type)
+        canonical_value, sent_value = of_value.canonical, of_value.sent
+        return (
+            lambda row: canonical_value(row[index]),
+            (lambda row: sent_value(row[index])) if sent_value else None,
+            of_value.dated,
+        )
+    dated = spec.type in ("date", "datetime") and spec.hash is None
+    if spec.hash or spec.type in EXACT_TYPES or (spec.template is not None and spec.type is None):
+        return plain_value(spec, places), None, dated
+    constant = spec.column is None and spec.template is None
+    return _formed(spec, places, canonical), None if constant else _formed(spec, places, sent), dated
+
+
+def _or_fallback(form: OfRow, spec: Property, fallback: Any) -> OfRow:
+    """NULL becomes the fallback; with a default what is not finite becomes it too."""
+    guarded = spec.default is not ABSENT
+
+    def value_of(row: Row) -> Any:
+        try:
+            value = form(row)
+        except ValueProblem as problem:
+            if not guarded or problem.code != "not_finite":
+                raise
+            value = None
+        return fallback if value is None else value
+
+    return value_of
+
+
+def _place(name: str, spec: Property) -> str:
+    return f'property "{name}"' if spec.column is None else f'column "{spec.column}"'
+
+
+# --- whole columns -------------------------------------------------------------------------------------------------
+
+
+def _whole(spec: Property, places: Places, fallback: Any, *, dated: bool) -> _Whole | None:
+    if spec.hash or spec.path:
+        return None
+    if spec.column is not None:
+        return _whole_column(spec, places, fallback, dated=dated)
+    if spec.template is not None:
+        return _whole_template(spec.template, places, fallback) if spec.type in (None, "string") else None
+    constant = canonical(plain_value(spec, places)(()))
+    value = fallback if constant is None else constant
+    return lambda columns: Converted([value] * len(columns[0]))
+
+
+def _whole_column(spec: Property, places: Places, fallback: Any, *, dated: bool) -> _Whole | None:
+    index, column = places[spec.column or ""]
+    convert = whole_column(column.kind, spec.type)
+    if convert is None:
+        return None
+
+    def converted(columns: Columns) -> Converted | None:
+        values = columns[index]
+        types = set(map(type, values))
+        present = values
+        if NoneType in types:
+            types.remove(NoneType)
+            present = [value for value in values if value is not None]
+            if not present:
+                return Converted([fallback] * len(values))
+        found = convert(present, types)
+        if found is None:
+            return None
+        before_1970 = dated and min(found) < _EPOCH_YEAR
+        if present is not values:
+            rest = iter(found)
+            found = [fallback if value is None else next(rest) for value in values]
+        return Converted(found, {}, before_1970)
+
+    return converted
+
+
+def _whole_template(template: str, places: Places, fallback: Any) -> _Whole | None:
+    pattern, names = parse_template(template)
+    parts = [_whole_column(Property(column=name, type="string"), places, None, dated=False) for name in names]
+    if None in parts:
+        return None
+
+    def converted(columns: Columns) -> Converted | None:
+        texts: list[Sequence[Any]] = []
+        for part in parts:
+            found = part(columns) if part else None
+            if found is None:
+                return None
+            texts.append(found.values)
+        if any(None in values for values in texts):
+            return Converted([fallback if None in row else pattern.format(*row) for row in zip(*texts, strict=True)])
+        return Converted(list(map(pattern.format, *texts)))
+
+    return converted
