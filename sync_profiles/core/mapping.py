@@ -81,7 +81,7 @@ class Mapper:
         self._union = Operation(union_reader(name, entry, places) for name, entry in spec.union.items())
         self._id = text_reader("distinct_id", identity, places)
         self._deleted = places.get(spec.deleted) if spec.deleted is not None else None
-        envelope = Envelope(token, spec.group_key, spec.ignore_time)
+        envelope = Envelope(token, spec.group_key, ignore_time=spec.ignore_time)
         self._composer = Composer(envelope, spec.on_null, set_=self._set, set_once=once, union=self._union)
         self.columns: tuple[str, ...] = tuple(places)
         self.digest = _digest(spec, identity, [column for _, column in places.values()])

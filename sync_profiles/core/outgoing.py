@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from itertools import compress
-from typing import Any, NamedTuple
+from typing import Any
 
-from msgspec import UNSET
+import msgspec
+from msgspec import UNSET, Raw
 
 from sync_profiles.core.problems import ValueProblem
 from sync_profiles.core.properties import Reader
@@ -35,12 +36,15 @@ class _Refused(Exception):  # noqa: N818 - carries one row's problem out of its 
         self.reason = reason
 
 
-class _Part(NamedTuple):
+class _Part(msgspec.Struct, frozen=True, gc=False):
     """One operation of a profile, encoded, with the names in it; ``quiet`` ones are neither sent nor NULL."""
 
     encoded: bytes = b"{}"
-    names: Sequence[str] = ()
-    quiet: Sequence[str] = ()
+    names: tuple[str, ...] = ()
+    quiet: tuple[str, ...] = ()
+
+
+_NOTHING = _Part()
 
 
 class Composer:
@@ -78,27 +82,39 @@ class Composer:
 
     def _composed(self, profile: Profile, known: Known | None, prior: Shape, *, every_null: bool) -> Outgoing:
         set_part = self._set_part(profile)
-        once = _part(self._once, profile.row) if known is None and self._once.readers else _Part()
-        union = _part(self._union, profile.row, empty=False) if self._union.readers else _Part()
-        present = {*set_part.names, *once.names, *union.names}
-        before = dict.fromkeys((*(known.shape if known else ()), *prior))
-        unset, kept = self._absent(before, present, union.quiet, every_null=every_null)
-        shape = self._shape(present.union(kept))
-        # Without a $set, a $set_once or a $union nothing is sure to make a new profile exist.
-        needs_set = set_part.names or not (once.names or union.names or (unset and known))
-        records = [
-            self._envelope.record(profile.distinct_id, operation, encoded)
-            for operation, encoded, wanted in (
-                ("$set", set_part.encoded, needs_set),
-                ("$set_once", once.encoded, once.names),
-                ("$union", union.encoded, union.names),
-                ("$unset", encode(unset), unset),
-            )
-            if wanted
-        ]
-        _check_limits(records, shape)
+        once = _part(self._once, profile.row) if known is None and self._once.readers else _NOTHING
+        union = _part(self._union, profile.row, empty=False) if self._union.readers else _NOTHING
+        given = set_part.names + once.names + union.names
+        shape = self.names if len(given) == len(self.names) else given
+        before = known.shape + prior if known else prior
+        unset: list[str] = []
+        if every_null or (before and before != given):
+            unset, kept = self._absent(before, set(given), union.quiet, every_null=every_null)
+            if kept:
+                shape = tuple(filter({*given, *kept}.__contains__, self.names))
+        records = self._records(profile.distinct_id, set_part, once, union, unset)
+        if not set_part.names and (not records or (known is None and not (once.names or union.names))):
+            # Without a $set, a $set_once or a $union nothing is sure to make a new profile exist.
+            records.append(self._envelope.record(profile.distinct_id, "$set", b"{}"))
         body = records[0] if len(records) == 1 else b",".join(records)
+        if len(body) > RECORD_BYTES_MAX or len(shape) > PROPERTIES_MAX:
+            _check_limits(records, shape)
         return Outgoing(profile.key, profile.distinct_id, profile.fingerprint, shape, body, len(records))
+
+    def _records(
+        self, distinct_id: DistinctId, set_part: _Part, once: _Part, union: _Part, unset: Sequence[str]
+    ) -> list[bytes]:
+        record = self._envelope.record
+        records = []
+        if set_part.names:
+            records.append(record(distinct_id, "$set", set_part.encoded))
+        if once.names:
+            records.append(record(distinct_id, "$set_once", once.encoded))
+        if union.names:
+            records.append(record(distinct_id, "$union", union.encoded))
+        if unset:
+            records.append(record(distinct_id, "$unset", encode(unset)))
+        return records
 
     def _set_part(self, profile: Profile) -> _Part:
         layout = self._set.layout
@@ -106,10 +122,13 @@ class Composer:
         names = layout.names if all(values) else tuple(compress(layout.names, values))  # UNSET is false, the rest true
         if not self._set.inexact:
             return _Part(profile.set_json, names)
-        changed = list(values)
+        changed: list[Any] | None = None
         for index, reader in self._set.inexact:
-            changed[index] = reader.sent(profile.row)
-        return _Part(layout.encode(changed), names)
+            value = reader.sent(profile.row)
+            if not _alike(value, values[index]):
+                changed = changed or list(values)
+                changed[index] = value
+        return _Part(layout.encode(changed) if changed else profile.set_json, names)
 
     def _absent(
         self, before: Iterable[str], present: set[str], quiet: Sequence[str], *, every_null: bool
@@ -129,8 +148,9 @@ class Composer:
             unset.update((name, None) for name in self._nullable if name not in present and name not in quiet)
         return list(unset), kept
 
-    def _shape(self, given: set[str]) -> Shape:
-        return self.names if len(given) == len(self.names) else tuple(filter(given.__contains__, self.names))
+
+def _alike(one: Any, other: Any) -> bool:
+    return one is other or (type(one) is Raw and type(other) is Raw and bytes(one) == bytes(other))
 
 
 def _part(operation: Operation, row: Row, *, empty: bool = True) -> _Part:

@@ -28,6 +28,7 @@ Convert: TypeAlias = Callable[[Any], Any]
 EXACT_TYPES: frozenset[ValueType] = frozenset(("string", "boolean", "date", "datetime", "uuid"))
 
 _NUMBER = re.compile(r"[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:e[+-]?\d{1,9})?", re.ASCII | re.IGNORECASE)
+_DIGITS = re.compile(r"-?(?:0|[1-9]\d{0,299})(?:\.\d{1,16383})?", re.ASCII)  # as JSON writes them too
 _EPOCH_DIGITS = re.compile(r"\d{9,15}(?:\.\d+)?", re.ASCII)  # fewer digits may be a compact date or a year
 _ENDLESS = re.compile(r"[+-]?(?:s?nan|inf|infinity)", re.IGNORECASE)
 _TRUE = frozenset(("t", "true", "1", "y", "yes", "on"))
@@ -53,6 +54,8 @@ def conversion(kind: Kind, wanted: ValueType | None) -> Conversion:
             return Conversion(_server_json, None, dated=False)
         if kind is Kind.JSON or (kind is Kind.TEXT and wanted == "json"):
             return Conversion(_json_form, _stored_json, dated=False)
+    if kind is Kind.DECIMAL and wanted in (None, "number"):
+        return Conversion(_canonical_decimal, _stored_decimal, dated=False)
     exact = wanted in EXACT_TYPES if wanted else kind in _EXACT_KINDS
     return Conversion(
         canonical=lambda raw: canonical(cast(wanted, plain(kind, raw))),
@@ -79,7 +82,17 @@ def cast(wanted: ValueType | None, value: Any) -> Any:
     return value if wanted is None or value is None else _CASTS[wanted](value)
 
 
-# --- JSON columns --------------------------------------------------------------------------------------------------
+# --- numbers and JSON as stored ------------------------------------------------------------------------------------
+
+
+def _canonical_decimal(raw: Any) -> Any:
+    return canonical(plain(Kind.DECIMAL, raw))
+
+
+def _stored_decimal(raw: Any) -> Any:
+    if type(raw) is str and _DIGITS.fullmatch(raw):
+        return msgspec.Raw(raw)
+    return sent(plain(Kind.DECIMAL, raw))
 
 
 def _json_form(raw: Any) -> Any:
