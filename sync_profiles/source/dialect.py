@@ -13,6 +13,7 @@ import sqlalchemy as sa
 
 from sync_profiles.core.types import Column, Kind
 from sync_profiles.source.failures import Trouble
+from sync_profiles.source.numerals import as_decimal, as_integer
 
 Element = sa.ColumnElement[Any]
 Names = tuple[str, ...]
@@ -68,7 +69,7 @@ class Dialect(ABC):
     def engine(self, url: sa.URL, statement_timeout_s: float) -> sa.Engine:
         """An engine whose sessions are read only, in UTC, with a time limit; each statement its own transaction."""
 
-    def transaction(self, connection: sa.Connection) -> contextlib.AbstractContextManager[Any]:  # noqa: ARG002
+    def transaction(self, connection: sa.Connection) -> contextlib.AbstractContextManager[Any]:  # noqa: ARG002 - for others
         """What surrounds one statement on a connection that forgets its session; nothing otherwise."""
         return contextlib.nullcontext()
 
@@ -76,7 +77,7 @@ class Dialect(ABC):
     def trouble(self, error: BaseException) -> Trouble:
         """What the driver's own exception means."""
 
-    def recover(self, error: BaseException, connection: sa.Connection) -> bool:  # noqa: ARG002
+    def recover(self, error: BaseException, connection: sa.Connection) -> bool:  # noqa: ARG002 - for others
         """Whether the connection was changed so that the same statement passes now."""
         return False
 
@@ -152,44 +153,3 @@ class Dialect(ABC):
     @abstractmethod
     def estimate(self, connection: sa.Connection, extent: Extent) -> int | None:
         """About how many rows there are; None when that is not cheap to know."""
-
-
-# --- numbers -------------------------------------------------------------------------------------------------------
-
-_EPOCH_SCALES = ((10**18, 10**9), (10**15, 10**6), (10**12, 10**3))
-
-
-def epoch_scale(value: float) -> int:
-    """How many of a number's units make a second, told by its size: s, ms, us or ns since 1970.
-
-    >>> epoch_scale(1_795_507_200), epoch_scale(1_795_507_200_000), epoch_scale(42)
-    (1, 1000, 1)
-    """
-    return next((scale for least, scale in _EPOCH_SCALES if abs(value) >= least), 1)
-
-
-def as_integer(text: Any) -> int | None:
-    """The integer that ``text`` writes in its one usual form, if it fits 64 bits."""
-    try:
-        number = int(text)
-    except ValueError:
-        return None
-    return number if str(number) == str(text) and -(2**63) <= number < 2**64 else None
-
-
-def as_decimal(text: Any) -> Decimal | None:
-    """The number that ``text`` writes."""
-    try:
-        number = Decimal(text)
-    except ArithmeticError:
-        return None
-    return number if number.is_finite() else None
-
-
-def encodes(text: str) -> bool:
-    """Whether a text is proper Unicode, without lone surrogates."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True

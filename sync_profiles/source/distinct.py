@@ -14,8 +14,9 @@ import sqlalchemy as sa
 
 from sync_profiles.core.templates import parse_template
 from sync_profiles.core.types import ABSENT, Column, DistinctId, Kind, Property
-from sync_profiles.source.dialect import Dialect, Element, as_decimal, as_integer
+from sync_profiles.source.dialect import Dialect, Element
 from sync_profiles.source.model import Model
+from sync_profiles.source.numerals import as_decimal, as_integer
 
 _EXACT = frozenset({Kind.TEXT, Kind.INTEGER, Kind.DECIMAL, Kind.UUID})
 """Kinds whose text in SQL is the text that is sent."""

@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from sync_profiles.core.types import Column
 from sync_profiles.errors import AccessError, ConfigError
 from sync_profiles.source.dialect import Described, Element, Names
-from sync_profiles.source.statements import derived, nearest, one_statement, predicate
+from sync_profiles.source.statements import AsStored, derived, nearest, one_statement, predicate
 
 if TYPE_CHECKING:
     from sync_profiles.source.database import Database
@@ -125,7 +125,7 @@ def _query(database: Database, spec: ModelSpec) -> tuple[sa.FromClause, Describe
 
 
 def _clauses(columns: Sequence[Column]) -> list[sa.ColumnClause[Any]]:
-    return [sa.column(sa.quoted_name(column.name, quote=True)) for column in columns]
+    return [sa.column(sa.quoted_name(column.name, quote=True), AsStored()) for column in columns]
 
 
 def _no_table(table: str, schema: str | None, names: Sequence[str]) -> str:

@@ -10,17 +10,9 @@ from sqlalchemy.dialects import mysql
 
 from sync_profiles.core.types import Column, Kind
 from sync_profiles.errors import ConfigError
-from sync_profiles.source.dialect import (
-    CONNECT_TIMEOUT_S,
-    Described,
-    Dialect,
-    Element,
-    Extent,
-    Place,
-    as_decimal,
-    as_integer,
-)
+from sync_profiles.source.dialect import CONNECT_TIMEOUT_S, Described, Dialect, Element, Extent, Place
 from sync_profiles.source.failures import Trouble
+from sync_profiles.source.numerals import as_decimal, as_integer
 from sync_profiles.source.statements import query_shape
 
 READ_TIMEOUT_MARGIN_S = 60
@@ -150,9 +142,9 @@ class MySQL(Dialect):
         """From information_schema, which shows what this user may read."""
         names = {"table": table, "schema": schema}
         columns = []
-        for name, data_type, column_type in connection.execute(sa.text(_COLUMNS), names):
+        for name, word, column_type in connection.execute(sa.text(_COLUMNS), names):
             boolean = column_type in _BOOLEANS
-            columns.append(Column(name, Kind.BOOLEAN if boolean else _KINDS.get(data_type, Kind.TEXT), column_type))
+            columns.append(Column(name, Kind.BOOLEAN if boolean else _KINDS.get(word, Kind.TEXT), column_type))
         unique: dict[str, list[str | None]] = {}
         for index, column in connection.execute(sa.text(_UNIQUE), names):
             unique.setdefault(index, []).append(column)

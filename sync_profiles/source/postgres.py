@@ -13,17 +13,9 @@ from psycopg2 import extensions
 from sqlalchemy.dialects import postgresql
 
 from sync_profiles.core.types import Column, Kind
-from sync_profiles.source.dialect import (
-    CONNECT_TIMEOUT_S,
-    Described,
-    Dialect,
-    Element,
-    Extent,
-    Place,
-    as_integer,
-    encodes,
-)
+from sync_profiles.source.dialect import CONNECT_TIMEOUT_S, Described, Dialect, Element, Extent, Place
 from sync_profiles.source.failures import Trouble
+from sync_profiles.source.numerals import as_integer, encodes
 from sync_profiles.source.statements import query_shape, result_shape
 
 BYTEA = 17
@@ -291,7 +283,9 @@ class PostgreSQL(Dialect):
         """Clamped to now() for times; a time without zone is taken as UTC, the session's zone."""
         largest: Element = sa.func.max(element)
         if column.kind in _TIMES:
-            largest = sa.func.least(largest, sa.cast(sa.func.now(), _TIMES[column.kind]))
+            # LEAST passes over NULL, so without a row it would be now.
+            now = sa.cast(sa.func.now(), _TIMES[column.kind])
+            largest = sa.case((largest.is_not(None), sa.func.least(largest, now)))
         return sa.cast(largest, sa.Text)
 
     def epoch(self) -> Element:

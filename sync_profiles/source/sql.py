@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator, Sequence
-from decimal import Decimal
 from typing import Any
 
 import sqlalchemy as sa
@@ -28,8 +27,9 @@ from sync_profiles.core.types import (
     Watermark,
 )
 from sync_profiles.errors import ConfigError
+from sync_profiles.source.cursor import clamped, moved_back
 from sync_profiles.source.database import Database, open_database
-from sync_profiles.source.dialect import Extent, Place, epoch_scale
+from sync_profiles.source.dialect import Extent, Place
 from sync_profiles.source.distinct import id_match, ids_are_unique
 from sync_profiles.source.model import Model, ModelSpec
 from sync_profiles.source.statements import nearest, one_statement, predicate
@@ -104,7 +104,7 @@ class SqlSource:
         element, column = self._cursor.element, self._cursor.column
         newest = sa.select(self._dialect.newest(element, column), self._dialect.epoch()).select_from(self._model.origin)
         value, now = self._database.fetch(newest, place="cursor")[0]
-        return Watermark("cursor", self._clamped(value, float(now)))
+        return Watermark("cursor", clamped(value, float(now), column, self._dialect))
 
     def estimate(self, plan: ScanPlan) -> int | None:
         """The planner's or the engine's guess; None when it would have to be counted for long."""
@@ -150,11 +150,13 @@ class SqlSource:
     def _along_cursor(self, plan: ScanCursor) -> Walk:
         if self._cursor is None:
             raise ConfigError("cursor: is not set, and reading by it was asked for")
-        element = self._cursor.element
-        conditions = [element.is_not(None)]
+        element, column = self._cursor.element, self._cursor.column
+        conditions: list[sa.ColumnElement[bool]] = [element.is_not(None)]
         if plan.upper is not None:
-            conditions.append(element <= self._dialect.bound(plan.upper, self._cursor.column))
-        start = () if plan.lower is None else (element >= self._lower(plan.lower, plan.lookback_s),)
+            conditions.append(element <= self._dialect.bound(plan.upper, column))
+        start = (
+            () if plan.lower is None else (element >= moved_back(plan.lower, plan.lookback_s, column, self._dialect),)
+        )
         return Walk((self._cursor, *self._keys), tuple(conditions), start)
 
     def _walk(self, walk: Walk) -> Iterator[Page]:
@@ -197,7 +199,7 @@ class SqlSource:
 
     def _page(self, rows: Sequence[Row], *, unique: bool = False) -> Page:
         if not rows:
-            return Page((), ())
+            return Page([], [])
         width, key_width = self._width, len(self._keys)
         keys = keys_of([[row[place] for row in rows] for place in range(width, width + key_width)])
         if unique and not self._model.certain_key and len(set(keys)) < len(keys):
@@ -228,7 +230,7 @@ class SqlSource:
     def sharing(self, ids: Sequence[DistinctId]) -> Page:
         """Every row, where the ID cannot be computed in SQL."""
         if not ids or ids_are_unique(self._distinct_id, self._model):
-            return Page((), ())
+            return Page([], [])
         match = id_match(self._distinct_id, self._model)
         if match is None:
             pages = list(self._walk(Walk(self._keys)))
@@ -244,29 +246,6 @@ class SqlSource:
 
     def _place(self, name: str) -> Place:
         return self._dialect.place(self._model.element(name), self._model.columns[name])
-
-    def _lower(self, lower: str, lookback_s: float) -> Any:
-        """The bound moved back by the lookback; what is neither time nor number stays where it is."""
-        column = self._places_cursor().column
-        number = self._dialect.number(lower, column)
-        if number is not None:
-            return number - Decimal(str(lookback_s)) * epoch_scale(float(number))
-        return self._dialect.earlier(lower, column, lookback_s)
-
-    def _clamped(self, value: Any, now: float) -> str | None:
-        """A number that looks like unix time is clamped here; MySQL's zero dates order nothing."""
-        if value is None or str(value).startswith("0000-00-00"):
-            return None
-        number = self._dialect.number(str(value), self._places_cursor().column)
-        if number is None:
-            return str(value)
-        scale = epoch_scale(float(number))
-        looks_like_time = 10**9 <= float(number) / scale < 10**10
-        return str(min(number, int(now) * scale)) if looks_like_time else str(value)
-
-    def _places_cursor(self) -> Place:
-        assert self._cursor is not None  # noqa: S101 - only asked for where there is one
-        return self._cursor
 
     def _any_of(self, keys: Sequence[Key]) -> sa.ColumnElement[bool] | None:
         """The rows with one of these keys; None when no row can have any of them."""

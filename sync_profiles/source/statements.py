@@ -44,6 +44,12 @@ def one_statement(sql: str, place: str, *, mysql: bool = False) -> str:
     return sql[:last]
 
 
+class AsStored(sa.types.UserDefinedType[Any]):
+    """The type of a column that nobody converts: values and parameters pass as they are."""
+
+    cache_ok = True
+
+
 def predicate(statement: str) -> sa.ColumnElement[Any]:
     """A condition that users wrote, in parentheses."""
     return sa.literal_column(f"({statement})")
