@@ -15,8 +15,8 @@ import msgspec
 
 from sync_profiles.core.masking import masking
 from sync_profiles.core.ports import Clock
+from sync_profiles.core.reply import ANSWER_BYTES_MAX, reply_verdict
 from sync_profiles.core.types import Batch, DistinctId, Json, Refused, Uncertain, Verdict
-from sync_profiles.core.verdict import ANSWER_BYTES_MAX, reply_verdict
 from sync_profiles.destination.wire import BarredError, NoReplyError, Reply, Wire
 from sync_profiles.errors import AccessError, ConfigError, SyncProfilesError, TemporaryError
 

@@ -32,7 +32,7 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
 from sync_profiles import __version__
-from sync_profiles.core.verdict import EXIT_ACCESS, EXIT_CONFIG
+from sync_profiles.errors import AccessError, ConfigError
 
 CONNECT_S_MAX = 10.0
 
@@ -88,12 +88,17 @@ class Wire:
                     data=body,
                     headers={"Content-Type": content_type},
                     auth=auth,
-                    timeout=(min(CONNECT_S_MAX, self._timeout_s), self._timeout_s),
+                    # The second is only a net below the watch, which knows the whole time.
+                    timeout=(min(CONNECT_S_MAX, self._timeout_s), self._timeout_s + 1.0),
                     allow_redirects=False,
                     stream=True,
                 ) as response,
             ):
-                return self._reply(response)
+                reply = self._reply(response)
+                if watch.expired:
+                    # A socket that was shut down looks like an answer that came to its end.
+                    raise TimeoutError
+                return reply
         except (requests.RequestException, urllib3.exceptions.HTTPError, http.client.HTTPException, OSError) as error:
             if watch.expired:
                 raise NoReplyError(f"no complete answer within {self._timeout_s:g} s") from error
@@ -116,16 +121,22 @@ class Wire:
     def _reply(self, response: requests.Response) -> Reply:
         body = response.raw.read(self._answer_bytes_max + 1, decode_content=False)
         headers = {name.lower(): value for name, value in response.headers.items()}
-        return Reply(response.status_code, headers, self._plain(body, headers.get("content-encoding", "identity")))
+        return Reply(
+            response.status_code, headers, self._plain(body, headers.get("content-encoding", "identity").lower())
+        )
 
     def _plain(self, body: bytes, encoding: str) -> bytes:
         """Undo the gzip that some gateways apply though it was not asked for, without trusting its size."""
-        if encoding.lower() not in ("gzip", "x-gzip"):
+        if encoding == "identity":
             return body
+        unzip = zlib.decompressobj(wbits=31)
         try:
-            return zlib.decompressobj(wbits=31).decompress(body, self._answer_bytes_max + 1)
+            plain = unzip.decompress(body, self._answer_bytes_max + 1)
         except zlib.error as error:
-            raise NoReplyError("the answer's gzip encoding is broken") from error
+            raise NoReplyError("the answer's content encoding is broken or unknown") from error
+        if not unzip.eof:
+            raise NoReplyError("the answer broke off, or is too large")
+        return plain
 
 
 # --- sessions --------------------------------------------------------------------------------------------------------
@@ -168,7 +179,9 @@ def _tls_context() -> ssl.SSLContext:
         else:
             context.load_verify_locations(cafile=bundle)
     except OSError as error:
-        raise BarredError("REQUESTS_CA_BUNDLE does not name a readable bundle of certificates", EXIT_CONFIG) from error
+        raise BarredError(
+            "REQUESTS_CA_BUNDLE does not name a readable bundle of certificates", ConfigError.exit_code
+        ) from error
     return context
 
 
@@ -184,9 +197,9 @@ class _Adapter(requests.adapters.HTTPAdapter):
         self.poolmanager.pool_classes_by_scheme = _POOLS
 
     def proxy_manager_for(self, proxy: str, **kwargs: Any) -> Any:
-        manager = super().proxy_manager_for(proxy, ssl_context=self._context, **kwargs)
-        manager.pool_classes_by_scheme = _POOLS
-        return manager
+        pools = super().proxy_manager_for(proxy, ssl_context=self._context, **kwargs)
+        pools.pool_classes_by_scheme = _POOLS
+        return pools
 
     def cert_verify(self, conn: Any, url: str, verify: Any, cert: Any) -> None:
         """Leave trust to the context, which always verifies; the library would add its own bundle to it."""
@@ -277,19 +290,19 @@ _POOLS = {"http": _Pool, "https": _TlsPool}
 
 def _translated(error: BaseException) -> NoReplyError:
     """A library's exception as ours: the kind of failure, without the address that libraries put into their texts."""
-    if isinstance(error, NoReplyError):
-        return error
     causes = list(_causes(error))
     for cause in causes:
         if isinstance(cause, ssl.SSLCertVerificationError):
-            return BarredError(f"the TLS certificate is not trusted ({cause.verify_message})", EXIT_CONFIG)
+            return BarredError(f"the TLS certificate is not trusted ({cause.verify_message})", ConfigError.exit_code)
         tunnel = re.search(r"Tunnel connection failed: (\d{3})", str(cause)) if isinstance(cause, OSError) else None
         if tunnel:
             return _refused_by_proxy(int(tunnel[1]))
         if isinstance(cause, requests.exceptions.InvalidProxyURL):
-            return BarredError("the proxy address in the environment is not valid", EXIT_CONFIG)
+            return BarredError("the proxy address in the environment is not valid", ConfigError.exit_code)
         if isinstance(cause, requests.exceptions.InvalidURL | requests.exceptions.InvalidSchema):
-            return BarredError("the address, or that of the proxy in the environment, is not valid", EXIT_CONFIG)
+            return BarredError(
+                "the address, or that of the proxy in the environment, is not valid", ConfigError.exit_code
+            )
     for kind, why in _WHYS:
         if any(isinstance(cause, kind) for cause in causes):
             return NoReplyError(why)
@@ -298,7 +311,7 @@ def _translated(error: BaseException) -> NoReplyError:
 
 def _refused_by_proxy(status: int) -> NoReplyError:
     if status in (401, 403, 407):
-        return BarredError(f"the proxy refuses the connection (HTTP {status})", EXIT_ACCESS)
+        return BarredError(f"the proxy refuses the connection (HTTP {status})", AccessError.exit_code)
     return NoReplyError(f"the proxy could not connect (HTTP {status})")
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sending import outgoing
 
@@ -29,6 +29,7 @@ def keys(cut_: tuple[Outgoing, ...]) -> str:
     return "".join(profile.key for profile in cut_)
 
 
+@settings(deadline=None)  # a busy machine is no failure
 @given(profiles, LIMITS)
 def test_cutting_loses_nothing_and_keeps_the_order(given_: list[Outgoing], limits: tuple[int, int]) -> None:
     cuts = list(cut(given_, records_max=limits[0], bytes_max=limits[1]))
@@ -36,6 +37,7 @@ def test_cutting_loses_nothing_and_keeps_the_order(given_: list[Outgoing], limit
     assert all(cuts), "a cut is never empty"
 
 
+@settings(deadline=None)  # a busy machine is no failure
 @given(profiles, LIMITS)
 def test_a_cut_is_over_a_limit_only_when_it_is_a_single_profile(
     given_: list[Outgoing], limits: tuple[int, int]
@@ -46,6 +48,7 @@ def test_a_cut_is_over_a_limit_only_when_it_is_a_single_profile(
         assert len(each) == 1 or (batch.records <= records_max and len(batch.body) <= bytes_max)
 
 
+@settings(deadline=None)  # a busy machine is no failure
 @given(profiles, LIMITS)
 def test_deletes_and_repeated_ids_never_share_a_cut(given_: list[Outgoing], limits: tuple[int, int]) -> None:
     for each in cut(given_, records_max=limits[0], bytes_max=limits[1]):
@@ -53,6 +56,7 @@ def test_deletes_and_repeated_ids_never_share_a_cut(given_: list[Outgoing], limi
         assert len({profile.distinct_id for profile in each}) == len(each)
 
 
+@settings(deadline=None)  # a busy machine is no failure
 @given(profiles, LIMITS)
 def test_a_cut_closes_only_for_a_reason(given_: list[Outgoing], limits: tuple[int, int]) -> None:
     records_max, bytes_max = limits
@@ -113,6 +117,7 @@ def test_shrinking_stops_at_a_floor() -> None:
     assert [cutter.add(outgoing(key, body=b"x" * (BYTES_FLOOR // 2 - 2))) for key in "ab"] == [None, None]
 
 
+@settings(deadline=None)  # a busy machine is no failure
 @given(st.lists(st.integers(0, 500), min_size=2, max_size=50))
 def test_halves_hold_everything_in_order_and_are_never_empty(sizes: list[int]) -> None:
     whole = tuple(outgoing(str(index), body=b"x" * size) for index, size in enumerate(sizes))
@@ -122,6 +127,7 @@ def test_halves_hold_everything_in_order_and_are_never_empty(sizes: list[int]) -
         assert second
 
 
+@settings(deadline=None)  # a busy machine is no failure
 @given(st.lists(st.integers(1, 500), min_size=2, max_size=50))
 def test_halving_by_bytes_leaves_at_most_half_and_one_profile_in_each_part(sizes: list[int]) -> None:
     whole = tuple(outgoing(str(index), body=b"x" * size) for index, size in enumerate(sizes))
