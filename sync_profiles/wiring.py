@@ -7,7 +7,8 @@ import os
 import random
 import secrets
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
 
 from sync_profiles.config import Config, SyncConfig
@@ -25,7 +26,7 @@ from sync_profiles.errors import ConfigError
 from sync_profiles.source.sql import Database, Model, ModelSpec, open_database, open_source
 from sync_profiles.state.files import StateFiles, default_path, path_of
 from sync_profiles.state.lock import RunLock
-from sync_profiles.state.store import Store, open_store
+from sync_profiles.state.store import Store, open_store, start_over
 
 _MASKED_TOKEN = "***"  # noqa: S105 - what stands in a token's place
 _CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
@@ -67,6 +68,19 @@ def opened_store(config: Config, *, read_only: bool = False) -> Store:
     return open_store(_state_path(config, os.environ), now=time.time, read_only=read_only)
 
 
+def reset_state(config: Config, syncs: Sequence[str] | None) -> Path | None:
+    """Forget what is remembered of these syncs, or (None) begin with an empty state, whatever became of the old one.
+
+    Returns where a former state file is kept. The caller holds the locks.
+    """
+    if syncs is None:
+        return start_over(_state_path(config, os.environ), now=time.time)
+    with closing(opened_store(config)) as store:
+        for name in syncs:
+            store.sync(name).reset()
+    return None
+
+
 def run_lock(config: Config, sync: str) -> RunLock:
     """What keeps two runs of one sync apart."""
     return RunLock(_state_files(config).lock(sync))
@@ -93,7 +107,7 @@ def open_sync(config: Config, sync: SyncConfig, store: Store, stop: Stop, *, whe
 
 def open_dry(config: Config, sync: SyncConfig, store: Store) -> DryRun:
     """A sync that is only looked at."""
-    return DryRun(sync.name, store.sync(sync.name), lambda: open_parts(config, sync, masked=True))
+    return DryRun(sync.name, store.reader(sync.name), lambda: open_parts(config, sync, masked=True))
 
 
 def open_parts(config: Config, sync: SyncConfig, *, where: str | None = None, masked: bool = False) -> Parts:

@@ -44,7 +44,7 @@ def preview(settings: Settings, /, sync: str | None, limit: int, keys: tuple[str
     one = the_one(config, sync)
     with closing(wiring.opened_store(config, read_only=True)) as store:
         parts = wiring.open_parts(config, one, masked=True)
-        survey = Survey(parts, store.sync(one.name), time.time())
+        survey = Survey(parts, store.reader(one.name), time.time())
         findings: Iterator[Finding]
         if flags["changed"]:
             findings = (f for f in survey.changed(survey.plan(asked_full=False)) if not keys or f.key in keys)

@@ -38,7 +38,7 @@ def rejected(settings: Settings, /, sync: str | None, **flags: bool) -> None:
         raise UsageError("--retry and --forget do not go together", hint="Choose one.")
     writes = flags["retry"] or flags["forget"]
     with closing(wiring.opened_store(config, read_only=not writes)) as store:
-        found = [(one.name, row) for one in syncs for row in store.sync(one.name).rejected()]
+        found = [(one.name, row) for one in syncs for row in store.reader(one.name).rejected()]
         if flags["as_json"]:
             for name, row in found:
                 click.echo(rejected_line(name, row, _stamp(row.since), _stamp(row.next_try_at)))

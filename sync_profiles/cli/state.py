@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import os
 import sys
 from contextlib import closing
 from datetime import UTC, datetime
@@ -32,12 +31,11 @@ def export(settings: Settings, /, sync: str | None) -> None:
     config = load_config(settings)
     one = the_one(config, sync)
     with closing(wiring.opened_store(config, read_only=True)) as store:
-        reader = store.sync(one.name)
+        reader = store.reader(one.name)
         writer = csv.writer(sys.stdout, lineterminator="\n")
         writer.writerow(("key", "distinct_id", "fingerprint", "acknowledged_at"))
-        limit = reader.ordinal_limit()
-        for chunk in reader.unseen(bytearray((limit + 7) // 8), limit):
-            for key, known in chunk:
+        for chunk in reader.everything():
+            for key, known in chunk.items():
                 at = datetime.fromtimestamp(known.acknowledged_at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
                 writer.writerow((key, known.distinct_id, known.fingerprint.hex(), at))
 
@@ -64,7 +62,7 @@ def reset(settings: Settings, /, sync: str | None, *, yes: bool) -> None:
         for lock in locks:
             if not lock.acquire():
                 raise TemporaryError(f"a run is active ({lock.holder})", hint="Try again when it has ended.")
-        kept = wiring.reset_state(config, names if sync is not None else None, os.environ)
+        kept = wiring.reset_state(config, names if sync is not None else None)
     finally:
         for lock in locks:
             lock.release()

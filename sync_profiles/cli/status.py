@@ -30,7 +30,7 @@ def status(settings: Settings, /, limit: int, *, as_json: bool) -> None:
 
     config = load_config(settings)
     with closing(wiring.opened_store(config, read_only=True)) as store:
-        statuses = [sync_status(s.name, store.sync(s.name), store.history(s.name, limit)) for s in config.syncs]
+        statuses = [sync_status(s.name, store.reader(s.name), store.history(s.name, limit)) for s in config.syncs]
         if as_json:
             echo_json({"schema": 1, "syncs": statuses})
             return

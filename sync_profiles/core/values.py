@@ -148,11 +148,12 @@ def _boolean(value: Any) -> bool:
         return value != 0  # as MySQL reads its tinyint(1)
     if isinstance(value, float | Decimal) and value in (0, 1):
         return bool(value)
-    word = value.strip().lower() if isinstance(value, str) else value
-    if word in _TRUE or word == b"\x01":
-        return True
-    if word in _FALSE or word == b"\x00":
-        return False
+    if isinstance(value, str):
+        word = value.strip().lower()
+        if word in _TRUE or word in _FALSE:
+            return word in _TRUE
+    if isinstance(value, bytes) and value in (b"\x00", b"\x01"):  # a bit(1)
+        return value == b"\x01"
     raise ValueProblem("bad_value", "holds something that is neither true nor false")
 
 

@@ -259,7 +259,7 @@ class SqlSource:
                 None if part is None else self._dialect.bound(part, place.column)
                 for part, place in zip(parts, self._keys, strict=True)
             )
-            if None not in bounds:
+            if all(bound is not None for bound in bounds):
                 choices.append(bounds)
         if not choices:
             return None

@@ -1,0 +1,209 @@
+"""The state of one sync: what a run reads and writes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+
+import msgspec
+import sqlalchemy as sa
+
+from sync_profiles.core.types import (
+    Acknowledged,
+    DistinctId,
+    Identity,
+    Key,
+    Known,
+    RunSummary,
+    Settlement,
+    Watermark,
+)
+from sync_profiles.state import journal, pending, schema
+from sync_profiles.state.database import Database
+from sync_profiles.state.journal import Journal
+from sync_profiles.state.reader import SyncReader
+
+HISTORY_RUNS = 1000
+"""Summaries kept of each sync: six weeks of hourly runs."""
+
+
+class Begun(msgspec.Struct, frozen=True):
+    """What ``begin_run`` hands back; see ``core.ports.BegunRun``."""
+
+    number: int
+    forced_since: int
+    interrupted: int
+
+
+class SyncState(SyncReader):
+    """The state of one sync as ``core.ports.State`` describes it.
+
+    Between ``begin_run`` and ``finish_run`` it owns the sync's journal and merges it as it likes; outside of a run it
+    only looks at it, since another process may be running.
+    """
+
+    def __init__(self, database: Database, sync_id: int, now: Callable[[], float]) -> None:
+        super().__init__(database, sync_id)
+        self._now = now
+        self._journal: Journal | None = None
+        self._number = 0
+
+    # --- a run -------------------------------------------------------------------------------------------------
+
+    def begin_run(self, run: str, started_at: float, *, forced: str | None = None, restart: bool = False) -> Begun:
+        """Open a run, turning batches that a dead run left in flight into pending rows.
+
+        ``forced`` names a backfill's selection: an unfinished backfill of the same name is continued, unless
+        ``restart``.
+        """
+        journal.merge(self._database, self._sync_id)
+        with self._database.writing() as connection:
+            interrupted = pending.revive(self._database, connection, self._sync_id, self._now())
+            number: int = self._of_sync(connection, "last_number") + 1
+            since = self._force(connection, forced, number, restart=restart) if forced is not None else 0
+            self._set(connection, last_number=number)
+            # Runs without a summary are dead: this sync's lock is ours.
+            connection.execute(sa.delete(schema.run).where(self._mine(schema.run), schema.run.c.summary.is_(None)))
+            row = {"sync_id": self._sync_id, "number": number, "run_id": run, "started_at": started_at}
+            connection.execute(sa.insert(schema.run).values(row))
+        self._journal = Journal(self._database, self._sync_id)
+        self._number = number
+        return Begun(number, since, interrupted)
+
+    def _force(self, connection: sa.Connection, forced: str, number: int, *, restart: bool) -> int:
+        if not restart and self._of_sync(connection, "forced") == forced:
+            since: int = self._of_sync(connection, "forced_since")
+            return since
+        self._set(connection, forced=forced, forced_since=number)
+        return number
+
+    def finish_run(self, summary: RunSummary, *, forced_done: bool = False) -> None:
+        """Close the run, bring the acknowledgements into the order of the keys, keep the summary."""
+        assert self._journal is not None, "no run was begun"  # noqa: S101 - a mistake of the caller
+        self._journal.merge()
+        with self._database.writing() as connection:
+            this = self._mine(schema.run) & (schema.run.c.number == self._number)
+            text = msgspec.json.encode(summary).decode()
+            connection.execute(sa.update(schema.run).where(this).values(outcome=summary.outcome, summary=text))
+            if forced_done:
+                self._set(connection, forced=None)
+            self._prune(connection)
+        self._journal = None
+
+    def _prune(self, connection: sa.Connection) -> None:
+        table = schema.run
+        good = sa.select(sa.func.max(table.c.number)).where(self._mine(table), table.c.outcome.in_(("ok", "rejected")))
+        old = table.c.number <= self._number - HISTORY_RUNS
+        connection.execute(
+            sa.delete(table).where(self._mine(table), old, table.c.number.is_distinct_from(good.scalar_subquery()))
+        )
+
+    # --- settling ----------------------------------------------------------------------------------------------
+
+    def settle(self, settlement: Settlement, now: float) -> None:
+        """Apply a settlement in one transaction, in the order ``Settlement`` gives; twice is the same as once."""
+        with self._database.writing() as connection:
+            number = self._number or self._of_sync(connection, "last_number")
+            place = (self._sync_id, int(now), number)
+            pending.land(connection, self._sync_id, settlement.landed)
+            if settlement.acknowledged:
+                self._acknowledge(connection, place, settlement.acknowledged)
+            journal.append_forgotten(connection, place, settlement.forgotten)
+            pending.remove(connection, self._sync_id, [pending.identity(*one) for one in settlement.resolved])
+            pending.write(self._database, connection, self._sync_id, settlement.pending)
+            pending.dispatch(self._database, connection, self._sync_id, settlement.dispatched)
+        if self._journal is not None:
+            self._journal.note(settlement.acknowledged, settlement.forgotten)
+            if self._journal.rows > journal.MERGE_ROWS:
+                self._journal.merge()
+
+    def _acknowledge(
+        self, connection: sa.Connection, place: tuple[int, int, int], acknowledged: Sequence[Acknowledged]
+    ) -> None:
+        shape_id = self._database.shape_ids(connection)
+        rows = [
+            (
+                entry.key,
+                None if entry.distinct_id == entry.key else entry.distinct_id,
+                entry.fingerprint,
+                shape_id(entry.shape),
+            )
+            for entry in acknowledged
+        ]
+        journal.append(connection, place, rows)
+        if pending.has_rows(connection, self._sync_id, "row"):
+            pending.remove_waiting(connection, self._sync_id, [entry.key for entry in acknowledged])
+
+    def hasten(self, ids: Sequence[DistinctId] | None = None) -> int:
+        """Make pending rows due now: those with one of ``ids``, or all; returns how many."""
+        with self._database.writing() as connection:
+            return pending.hasten(connection, self._sync_id, ids, self._now())
+
+    # --- the sync itself ---------------------------------------------------------------------------------------
+
+    def move_watermark(self, watermark: Watermark) -> None:
+        """Called last, when every change before it is acknowledged or pending."""
+        with self._database.writing() as connection:
+            self._set(connection, watermark=msgspec.json.encode(watermark).decode())
+
+    def set_identity(self, identity: Identity) -> None:
+        """Remember what the state belongs to."""
+        with self._database.writing() as connection:
+            self._set(connection, identity=msgspec.json.encode(identity).decode())
+
+    def forget(self) -> None:
+        """Drop what is known and pending, and the watermark: nothing of it is in this project."""
+        with self._database.writing() as connection:
+            for table in (schema.profile, schema.journal, schema.pending, schema.inflight):
+                connection.execute(sa.delete(table).where(self._mine(table)))
+            # Ordinals go on: a sweep's bitmap may still be about.
+            self._set(connection, profiles=0, watermark=None)
+        if self._journal is not None:
+            self._journal = Journal(self._database, self._sync_id)
+
+    def reset(self) -> None:
+        """Forget everything of this sync but its past runs, as if it had never run."""
+        self.forget()
+        with self._database.writing() as connection:
+            self._set(connection, identity=None, forced=None)
+
+    def _mine(self, table: sa.Table) -> sa.ColumnElement[bool]:
+        return table.c.sync_id == self._sync_id
+
+    def _set(self, connection: sa.Connection, **values: str | int | None) -> None:
+        connection.execute(sa.update(schema.sync).where(schema.sync.c.id == self._sync_id).values(**values))
+
+    # --- reading one's own writes ------------------------------------------------------------------------------
+
+    def known(self, keys: Sequence[Key]) -> Mapping[Key, Known]:
+        """Those of ``keys`` that Mixpanel acknowledged before, as of the last settlement."""
+        if self._journal is None:
+            return super().known(keys)
+        if self._journal.may_hold(keys):
+            self._journal.merge()
+        with self._database.reading() as connection:
+            return self._merged(connection, keys)
+
+    def owners(self, ids: Sequence[DistinctId]) -> Mapping[DistinctId, Sequence[Key]]:
+        """Known keys that hold one of these distinct IDs."""
+        if self._journal is not None and self._journal.may_hold_ids(ids):
+            self._journal.merge()
+        return super().owners(ids)
+
+    def known_count(self) -> int:
+        """How many profiles are known."""
+        self._merge_own()
+        return super().known_count()
+
+    def ordinal_limit(self) -> int:
+        """One more than the largest ordinal given out: the size of a sweep's bitmap."""
+        self._merge_own()
+        return super().ordinal_limit()
+
+    def everything(self) -> Iterator[Mapping[Key, Known]]:
+        """Everything that is known, in chunks; for an export."""
+        self._merge_own()
+        return super().everything()
+
+    def _merge_own(self) -> None:
+        if self._journal is not None:
+            self._journal.merge()
