@@ -389,9 +389,10 @@ class Identity(msgspec.Struct, frozen=True):
 Outcome: TypeAlias = Literal["ok", "rejected", "deferred", "stopped", "skipped", "failed"]
 
 
-class RunSummary(msgspec.Struct, frozen=True):
-    """One run of one sync, as ``--json`` prints it and the state keeps it (``interface`` section 4)."""
+class RunSummary(msgspec.Struct, frozen=True, kw_only=True):
+    """One run of one sync, as ``--json`` prints it and the state keeps it. The names are public."""
 
+    schema: int = 1
     sync: str
     run: str
     outcome: Outcome
@@ -408,4 +409,3 @@ class RunSummary(msgspec.Struct, frozen=True):
     started_at: str
     seconds: float
     message: str | None
-    schema: int = 1
