@@ -123,7 +123,9 @@ class Server:
     def _new_url(self) -> sa.URL:
         name = f"sp_{os.getpid()}_{next(DATABASE_COUNTER)}"
         if self.kind == "sqlite":
-            return self.url.set(database=str(Path(self.url.database or "") / f"{name}.db"))
+            path = Path(self.url.database or "") / f"{name}.db"
+            path.touch()  # an empty file is an empty database; a reader does not create one
+            return self.url.set(database=str(path))
         if self.emptied:
             return self.url.set(database=self.emptied.pop())
         self._administrate(f"CREATE DATABASE {name} " + ("" if self.kind == "postgresql" else "CHARACTER SET utf8mb4"))
