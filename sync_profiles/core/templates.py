@@ -17,7 +17,7 @@ def parse_template(template: str) -> tuple[str, tuple[str, ...]]:
     def place(match: re.Match[str]) -> str:
         if match[0] in ("{{", "}}"):
             return match[0]
-        if match[0] in "{}":
+        if match[0] in ("{", "}"):
             raise ValueError(
                 f"{match[0]!r} at character {match.start() + 1} has no other half; double it to mean itself"
             )
