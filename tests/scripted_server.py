@@ -143,17 +143,19 @@ class ScriptedServer:
 
 def requests_on(connection: socket.socket, number: int) -> Iterator[Request]:
     """The requests of a connection until it ends; no file is made of it, which would keep a closed socket open."""
-    buffer = b""
+    buffer = bytearray()
     while True:
         while b"\r\n\r\n" not in buffer:
             buffer += _received(connection)
-        head, _, buffer = buffer.partition(b"\r\n\r\n")
+        head, _, rest = bytes(buffer).partition(b"\r\n\r\n")
+        buffer = bytearray(rest)
         line, *fields = head.decode("latin-1").split("\r\n")
         headers = {name.lower(): value.strip() for name, _, value in (each.partition(":") for each in fields)}
         size = int(headers.get("content-length", "0"))
         while len(buffer) < size:
             buffer += _received(connection)
-        body, buffer = buffer[:size], buffer[size:]
+        body = bytes(buffer[:size])
+        del buffer[:size]
         yield Request(line, headers, body, number)
 
 

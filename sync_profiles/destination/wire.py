@@ -88,8 +88,7 @@ class Wire:
                     data=body,
                     headers={"Content-Type": content_type},
                     auth=auth,
-                    # The second is only a net below the watch, which knows the whole time.
-                    timeout=(min(CONNECT_S_MAX, self._timeout_s), self._timeout_s + 1.0),
+                    timeout=(min(CONNECT_S_MAX, self._timeout_s), watch.net_s),
                     allow_redirects=False,
                     stream=True,
                 ) as response,
@@ -215,6 +214,8 @@ class _Watch:
     """
 
     def __init__(self, seconds: float) -> None:
+        self.net_s = seconds + 1.0
+        """A time-out for each step below the watch, should the watch not find the socket."""
         self.expired = False
         self._connection: HTTPConnection | None = None
         self._socket: socket.socket | None = None
@@ -258,8 +259,11 @@ _WATCH: ContextVar[_Watch] = ContextVar("watch")
 
 class _Connection(HTTPConnection):
     def connect(self) -> None:
-        _WATCH.get().follow(self)
+        watch = _WATCH.get()
+        watch.follow(self)
         super().connect()
+        # urllib3 would send the body under the time-out that is meant for connecting.
+        self.sock.settimeout(watch.net_s)
 
     def request(self, *args: Any, **kwargs: Any) -> None:
         _WATCH.get().follow(self)

@@ -11,7 +11,19 @@ from pathlib import Path
 
 import pytest
 from cryptography import x509
-from scripted_server import Answer, Certified, ScriptedServer, certified, close, forever, http, reset, silence, then
+from scripted_server import (
+    Answer,
+    Certified,
+    ScriptedServer,
+    certified,
+    close,
+    forever,
+    http,
+    requests_on,
+    reset,
+    silence,
+    then,
+)
 from sending import TOKEN, Time, batch_of, outgoing
 
 from sync_profiles import __version__
@@ -26,6 +38,7 @@ from sync_profiles.core.types import (
     Uncertain,
     Verdict,
 )
+from sync_profiles.destination import wire
 from sync_profiles.destination.layers import Paced, Retrying
 from sync_profiles.destination.mixpanel import Mixpanel, hosts
 from sync_profiles.destination.wire import _Watch
@@ -258,6 +271,19 @@ def test_a_server_that_does_not_read_is_given_up_in_time() -> None:
         verdict = mixpanel(server.url, timeout_s=0.4).send(big)
         stop.set()
     assert verdict == Uncertain("no complete answer within 0.4 s")
+
+
+def test_a_slow_way_out_may_take_longer_than_a_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(wire, "CONNECT_S_MAX", 0.2)
+
+    def slow(connection: socket.socket) -> None:
+        threading.Event().wait(0.6)
+        for _request in requests_on(connection, 0):
+            connection.sendall(http(200, b'{"status":1,"error":null,"num_good_events":40}'))
+
+    big = Batch(1, tuple(outgoing(str(number), body=b"x" * 1_000_000) for number in range(40)))
+    with ScriptedServer(greet=slow) as server:
+        assert mixpanel(server.url, timeout_s=30).send(big) == Accepted()
 
 
 def test_a_413_that_comes_before_the_body_was_read_is_understood() -> None:
