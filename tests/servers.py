@@ -113,7 +113,9 @@ class Server:
     def fresh_database(self) -> Iterator[LiveDatabase]:
         """An empty database of the test's own; whatever it leaves behind, open connections too, is removed."""
         url = self._new_url()
-        engine = sa.create_engine(url, poolclass=sa.NullPool, isolation_level="AUTOCOMMIT")
+        engine = sa.create_engine(url, pool_pre_ping=True, isolation_level="AUTOCOMMIT")
+        if self.kind == "sqlite":  # each statement is a transaction, and nobody pulls the plug
+            sa.event.listen(engine, "connect", lambda inner, _record: inner.execute("PRAGMA synchronous = OFF"))
         database = LiveDatabase(self.kind, self.label, url.render_as_string(hide_password=False), engine)
         try:
             yield database
@@ -133,15 +135,15 @@ class Server:
 
     def _remove(self, database: LiveDatabase, url: sa.URL) -> None:
         name = str(url.database)
-        if self.kind == "sqlite":
+        reusable = self.kind == "postgresql" and _emptied(database)
+        database.engine.dispose()
+        if reusable:
+            self.emptied.append(name)
+        elif self.kind == "sqlite":
             for path in glob.glob(f"{name}*"):
                 Path(path).unlink()
-        elif self.kind != "postgresql":
-            self._administrate(f"DROP DATABASE IF EXISTS {name}")
-        elif _emptied(database):
-            self.emptied.append(name)
         else:
-            self._administrate(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+            self._administrate(f"DROP DATABASE IF EXISTS {name}" + " WITH (FORCE)" * (self.kind == "postgresql"))
 
     def _administrate(self, statement: str) -> None:
         engine = sa.create_engine(self.url, poolclass=sa.NullPool, isolation_level="AUTOCOMMIT")

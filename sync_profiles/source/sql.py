@@ -29,7 +29,7 @@ from sync_profiles.core.types import (
 from sync_profiles.errors import ConfigError
 from sync_profiles.source.cursor import clamped, moved_back
 from sync_profiles.source.database import Database, open_database
-from sync_profiles.source.dialect import Extent, Place
+from sync_profiles.source.dialect import Element, Extent, Place
 from sync_profiles.source.distinct import id_match, ids_are_unique
 from sync_profiles.source.model import Model, ModelSpec
 from sync_profiles.source.statements import nearest, one_statement, predicate
@@ -88,12 +88,12 @@ class SqlSource:
         self._narrowed = narrowed
         self._keys = tuple(self._place(name) for name in model.primary_key)
         self._cursor = self._place(model.spec.cursor) if model.spec.cursor is not None else None
-        raw = [self._dialect.raw(model.element(name), model.columns[name]) for name in columns]
-        # Position in the row: the columns, the key, the cursor.
-        selected = [*raw, *(key.selected for key in self._keys)]
+        selected = [self._dialect.raw(model.element(name), model.columns[name]) for name in columns]
+        self._key_at = [_position_in(selected, key) for key in self._keys]
+        self._rows = _rows(model, selected)
         if self._cursor is not None:
-            selected.append(self._cursor.selected)
-        self._rows = model.select(*(element.label(f"c{place}") for place, element in enumerate(selected)))
+            self._cursor_at = _position_in(selected, self._cursor)
+            self._rows_in_order = _rows(model, selected)
 
     # --- where the source stands -----------------------------------------------------------------------------------
 
@@ -165,7 +165,8 @@ class SqlSource:
         while True:
             rows: list[Row] = []
             for conditions, places in self._ranges(walk, position):
-                statement = self._rows.where(*walk.conditions, *conditions)
+                selection = self._rows if walk.places is self._keys else self._rows_in_order
+                statement = selection.where(*walk.conditions, *conditions)
                 ordered = statement.order_by(*(place.element for place in places)).limit(page_rows - len(rows))
                 rows += self._database.fetch(ordered)
                 if len(rows) >= page_rows:
@@ -175,11 +176,7 @@ class SqlSource:
             yield self._page(rows, unique=walk.places is self._keys)
             if len(rows) < page_rows:
                 return
-            reached = self._position(rows[-1], walk)
-            if reached == position:
-                names = ", ".join(place.column.name for place in walk.places)
-                raise ConfigError(f"primary_key: the database cannot compare {names} with a value read from it")
-            position = reached
+            position = self._moved_on(position, rows[-1], walk)
 
     def _ranges(
         self, walk: Walk, position: tuple[Any, ...] | None
@@ -193,19 +190,25 @@ class SqlSource:
             same = [place.element == bound for place, bound in zip(walk.places[:depth], bounds, strict=False)]
             yield [*same, walk.places[depth].element > bounds[depth]], walk.places[depth:]
 
-    def _position(self, row: Row, walk: Walk) -> tuple[Any, ...]:
-        key = row[self._width : self._width + len(self._keys)]
-        return key if walk.places is self._keys else (row[-1], *key)
+    def _moved_on(self, position: tuple[Any, ...] | None, row: Row, walk: Walk) -> tuple[Any, ...]:
+        """The position of a page's last row, which no later row may be left out behind."""
+        key = tuple(row[place] for place in self._key_at)
+        reached = key if walk.places is self._keys else (row[self._cursor_at], *key)
+        if reached == position:
+            names = ", ".join(place.column.name for place in walk.places)
+            raise ConfigError(f"primary_key: the database cannot compare {names} with a value read from it")
+        if None in key:
+            raise self._null_key()
+        return reached
 
     def _page(self, rows: Sequence[Row], *, unique: bool = False) -> Page:
         if not rows:
             return Page([], [])
-        width, key_width = self._width, len(self._keys)
-        keys = keys_of([[row[place] for row in rows] for place in range(width, width + key_width)])
+        keys = keys_of([[row[place] for row in rows] for place in self._key_at])
         if unique and not self._model.certain_key and len(set(keys)) < len(keys):
             names = ", ".join(self._model.primary_key)
             raise ConfigError(f"primary_key: {names} is not unique: two rows have the same value")
-        return Page(keys, [row[:width] for row in rows])
+        return Page(keys, rows if len(rows[0]) == self._width else [row[: self._width] for row in rows])
 
     # --- shared distinct IDs ---------------------------------------------------------------------------------------
 
@@ -281,6 +284,22 @@ class SqlSource:
         missing = sa.or_(*(key.element.is_(None) for key in self._keys))
         rows = self._model.select(sa.literal_column("1")).where(missing).limit(1)
         if self._database.fetch(rows):
-            names = ", ".join(self._model.primary_key)
-            hint = f'leave such rows out: where = "{self._model.primary_key[0]} IS NOT NULL"'
-            raise ConfigError(f"primary_key: {names} is NULL in some rows", hint=hint)
+            raise self._null_key()
+
+    def _null_key(self) -> ConfigError:
+        names = ", ".join(self._model.primary_key)
+        hint = f'leave such rows out: where = "{self._model.primary_key[0]} IS NOT NULL"'
+        return ConfigError(f"primary_key: {names} is NULL in some rows", hint=hint)
+
+
+def _position_in(selected: list[Element], place: Place) -> int:
+    """Where a place's value stands in a row; it is selected in addition only when no column is the same anyway."""
+    for position, element in enumerate(selected):
+        if element.compare(place.selected):
+            return position
+    selected.append(place.selected)
+    return len(selected) - 1
+
+
+def _rows(model: Model, selected: Sequence[Element]) -> sa.Select[Any]:
+    return model.select(*(element.label(f"c{position}") for position, element in enumerate(selected)))
