@@ -86,8 +86,6 @@ def _stamps(values: Values, zone: str) -> Values | None:
     """``YYYY-MM-DD HH:MM:SS[.ffffff]`` and the zone's letters -> ``YYYY-MM-DDTHH:MM:SS[.mmm]``."""
     joined = "\n".join(values) + "\n"
     bare = joined.replace(zone + "\n", "\n") if zone else joined
-    if len(joined) - len(bare) != len(zone) * len(values):
-        return None
     shape = bare.encode("utf-8", "surrogatepass").translate(_ZEROS)
     fractions = b"." in shape
     if fractions:
