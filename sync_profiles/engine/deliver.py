@@ -5,15 +5,15 @@ from __future__ import annotations
 import queue
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import msgspec
 
 from sync_profiles.core.batching import Cutter
 from sync_profiles.core.ports import Destination, State
 from sync_profiles.core.settling import DELETE_AGAIN, REFUSED, merged, settlement_of
-from sync_profiles.core.types import Accepted, Batch, InFlight, Key, Outgoing, Settlement, TooLarge, Verdict
-from sync_profiles.core.verdict import StopReason, next_step
+from sync_profiles.core.types import Accepted, Batch, DistinctId, InFlight, Key, Outgoing, Settlement, TooLarge, Verdict
+from sync_profiles.core.verdict import Step, StopReason, next_step
 from sync_profiles.engine.course import Course
 from sync_profiles.errors import AccessError, ConfigError, SyncProfilesError, TemporaryError
 
@@ -47,17 +47,20 @@ class Delivery:
         self._destination = destination
         self._state = state
         self._settings = settings
+        self._course = course
         self._tally = course.tally
         self._clock = course.surroundings.clock
         self._stop = course.stop
         self._cutter = Cutter(records_max=settings.records_max)
-        self._ready: deque[tuple[Outgoing, ...]] = deque()
+        self._ready: deque[Batch] = deque()
+        self._written: set[int] = set()
         self._in_flight: dict[int, Batch] = {}
         self._ids_in_flight: set[str] = set()
         self.open_keys: set[Key] = set()
         self._number = 0
         self._accepted = False
         self._suspects: list[tuple[Outgoing, str]] = []
+        self._held: list[int] = []
         self.failure: SyncProfilesError | None = None
         self._outbox: queue.SimpleQueue[Batch | None] = queue.SimpleQueue()
         self._replies: queue.SimpleQueue[tuple[Batch, Verdict | BaseException]] = queue.SimpleQueue()
@@ -73,14 +76,14 @@ class Delivery:
         self.open_keys.add(profile.key)
         full = self._cutter.add(profile)
         if full:
-            self._ready.append(full)
+            self._ready.append(self._batch(full))
             self._advance()
             while len(self._ready) > self._settings.limit() and self._wait_for_reply():
                 self._advance()
 
     def drain(self) -> None:
         """Send what is left and wait until every answer is settled; raises what stopped the sending."""
-        self._ready.extend(self._cutter.rest())
+        self._ready.extend(map(self._batch, self._cutter.rest()))
         self._advance()
         while self._ready or self._in_flight:
             if not self._wait_for_reply():
@@ -121,19 +124,27 @@ class Delivery:
         try:
             batch, verdict = self._replies.get(timeout=wait_s) if wait_s else self._replies.get_nowait()
             while True:
-                landed.append(batch.number)
-                settlements.append(self._settled(batch, verdict))
+                settlements.append(self._settled(batch, verdict, landed))
                 batch, verdict = self._replies.get_nowait()
         except queue.Empty:
             pass
         batches = self._next_batches() if dispatch else []
         if not landed and not batches:
             return
-        dispatched = [InFlight(batch.number, batch.profiles) for batch in batches]
-        self._state.settle(merged(settlements, landed=landed, dispatched=dispatched), self._clock.now())
+        self._state.settle(merged(settlements, landed=landed, dispatched=self._unwritten(batches)), self._course.now())
         for batch in batches:
             self._hand_out(batch)
         self._tally.progress("sending", len(self._in_flight))
+
+    def _unwritten(self, batches: Sequence[Batch]) -> list[InFlight]:
+        """What has to be written down now: batches about to leave, and halves of a batch that may be stored in part.
+
+        Halves that wait for their turn when a run dies are pending rows of the next one, too.
+        """
+        halves = [batch for batch in self._ready if batch.profiles[0].doubt != "none"]
+        new = [batch for batch in (*batches, *halves) if batch.number not in self._written]
+        self._written.update(batch.number for batch in new)
+        return [InFlight(batch.number, batch.profiles) for batch in new]
 
     # --- sending -----------------------------------------------------------------------------------------------
 
@@ -148,16 +159,18 @@ class Delivery:
             and self._may_send()
             and len(self._in_flight) < min(self._settings.limit(), self._settings.threads)
         ):
-            cut = next((c for c in self._ready if self._ids_in_flight.isdisjoint([p.distinct_id for p in c])), None)
-            if cut is None:
+            batch = next((b for b in self._ready if self._ids_in_flight.isdisjoint(_ids(b))), None)
+            if batch is None:
                 break
-            self._ready.remove(cut)
-            self._number += 1
-            batch = Batch(self._number, cut, group=self._settings.group)
+            self._ready.remove(batch)
             self._in_flight[batch.number] = batch
-            self._ids_in_flight.update(profile.distinct_id for profile in cut)
+            self._ids_in_flight.update(_ids(batch))
             batches.append(batch)
         return batches
+
+    def _batch(self, cut: tuple[Outgoing, ...]) -> Batch:
+        self._number += 1
+        return Batch(self._number, cut, group=self._settings.group)
 
     def _hand_out(self, batch: Batch) -> None:
         if len(self._threads) < min(self._settings.threads, len(self._in_flight)):
@@ -176,9 +189,10 @@ class Delivery:
 
     # --- settling ----------------------------------------------------------------------------------------------
 
-    def _settled(self, batch: Batch, verdict: Verdict | BaseException) -> Settlement:
+    def _settled(self, batch: Batch, verdict: Verdict | BaseException, landed: list[int]) -> Settlement:
         del self._in_flight[batch.number]
-        self._ids_in_flight.difference_update(profile.distinct_id for profile in batch.profiles)
+        self._written.discard(batch.number)
+        self._ids_in_flight.difference_update(_ids(batch))
         if isinstance(verdict, BaseException):
             raise verdict
         step = next_step(batch, verdict)
@@ -189,10 +203,15 @@ class Delivery:
         if isinstance(verdict, TooLarge):
             self._cutter.shrink(batch.size // 2)
         # Halves go first: depth first finds the single bad record with the fewest requests.
-        self._ready.extendleft(reversed(step.again))
+        self._ready.extendleft(map(self._batch, reversed(step.again)))
         self._fail(step.stop)
-        now = self._clock.now()
+        now = self._course.now()
         suspects = self._judge(step.rejected)
+        # A batch whose refusal is not judged yet stays written down as in flight.
+        self._held.append(batch.number)
+        if not self._suspects:
+            landed += self._held
+            self._held = []
         waiting = self._state.waiting([profile.key for profile, _ in suspects]) if suspects else {}
         settled = msgspec.structs.replace(step, rejected=tuple(suspects))
         self._count(settled.acknowledged + settled.doubtful)
@@ -228,14 +247,19 @@ class Delivery:
             self._accepted = True
             suspects = self._judge(())
             waiting = self._state.waiting([profile.key for profile, _ in suspects])
-            step = msgspec.structs.replace(next_step(Batch(0, ()), Accepted()), rejected=tuple(suspects))
+            step = Step(rejected=tuple(suspects))
             for profile, reason in suspects:
                 self._tally.reject(profile.key, profile.distinct_id, REFUSED, reason)
                 self.open_keys.discard(profile.key)
-            now = self._clock.now()
-            self._state.settle(settlement_of(step, now=now, waiting=waiting, remove_former=False), now)
-            self._accepted = False
+            now = self._course.now()
+            settled = settlement_of(step, now=now, waiting=waiting, remove_former=False)
+            self._state.settle(merged([settled], landed=self._held, dispatched=[]), now)
+            self._held, self._accepted = [], False
 
     def _fail(self, reason: StopReason | None) -> None:
         if reason is not None and self.failure is None:
             self.failure = _STOP_ERRORS.get(reason.exit_code, SyncProfilesError)(reason.message, hint=reason.hint)
+
+
+def _ids(batch: Batch) -> list[DistinctId]:
+    return [profile.distinct_id for profile in batch.profiles]
