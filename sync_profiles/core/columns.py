@@ -86,6 +86,8 @@ def _stamps(values: Values, zone: str) -> Values | None:
     """``YYYY-MM-DD HH:MM:SS[.ffffff]`` and the zone's letters -> ``YYYY-MM-DDTHH:MM:SS[.mmm]``."""
     joined = "\n".join(values) + "\n"
     bare = joined.replace(zone + "\n", "\n") if zone else joined
+    if "T" in bare:  # ISO's own way, which is common in SQLite
+        bare = bare.replace("T", " ").replace("Z\n", "\n")
     shape = bare.encode("utf-8", "surrogatepass").translate(_ZEROS)
     fractions = b"." in shape
     if fractions:

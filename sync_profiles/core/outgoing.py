@@ -157,16 +157,19 @@ def _part(operation: Operation, row: Row, *, empty: bool = True) -> _Part:
     """An operation of one row, as sent; with ``empty`` False empty lists are left out and stand in ``quiet``."""
     values = [_sent(reader, row) for reader in operation.readers]
     names = operation.layout.names
-    quiet = () if empty else tuple(name for name, value in zip(names, values, strict=True) if value == [])
-    if quiet:
+    quiet: tuple[str, ...] = ()
+    if not empty and [] in values:
+        quiet = tuple(name for name, value in zip(names, values, strict=True) if value == [])
         values = [UNSET if value == [] else value for value in values]
+    if UNSET in values:
+        names = tuple(name for name, value in zip(names, values, strict=True) if value is not UNSET)
     try:
         encoded = operation.layout.encode(values)
     except UnicodeEncodeError:
         encoded = b""
-    if not encoded or suspects([encoded]):
+    if not encoded or suspects((encoded,)):
         _check_text(operation.readers, values)
-    return _Part(encoded, tuple(compress(names, (value is not UNSET for value in values))), quiet)
+    return _Part(encoded, names, quiet)
 
 
 def _sent(reader: Reader, row: Row) -> Any:

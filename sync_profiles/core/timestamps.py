@@ -23,6 +23,7 @@ _STAMP = re.compile(
     r"\s*(?:(Z)|([+-])(\d\d)(?::?(\d\d)(?::?(\d\d))?)?)?\s*",
     re.ASCII | re.IGNORECASE,
 )
+_USUAL = re.compile(r"(\d{4}-\d\d-\d\d)[ T](\d\d:\d\d:\d\d)(?:\.(\d{1,3})\d*)?(?:\+00|Z)?", re.ASCII)
 _OUTSIDE = re.compile(r"\s*-?\d{4,}-\d\d-\d\d.*", re.ASCII)
 _CLOCK = re.compile(r"(-?\d{1,3}:\d\d:\d\d)(?:\.\d+)?(.*)", re.ASCII)
 
@@ -33,6 +34,9 @@ def datetime_text(text: str) -> str | None:
     MySQL's zero dates, partial ones included, are None. Raises ``ValueProblem`` for anything that is not a date of
     the years 1 to 9999.
     """
+    usual = _usual_text(text)
+    if usual is not None:
+        return usual
     match = _STAMP.fullmatch(text)
     if match is None:
         raise _not_a_date(text)
@@ -86,6 +90,20 @@ def clock_text(text: str) -> str:
     if match is None:
         raise ValueProblem("bad_date", "holds no time of day")
     return match[1] + match[2]
+
+
+def _usual_text(text: str) -> str | None:
+    """What most databases write needs no arithmetic, only the proof that there is such a moment."""
+    match = _USUAL.fullmatch(text)
+    if match is None:
+        return None
+    day, clock, fraction = match.groups()
+    moment = f"{day}T{clock}"
+    try:
+        datetime.fromisoformat(moment)
+    except ValueError:
+        return None
+    return f"{moment}.{fraction:0<3}" if fraction and fraction.strip("0") else moment
 
 
 def _text(moment: datetime, milliseconds: str) -> str:

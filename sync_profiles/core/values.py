@@ -56,6 +56,8 @@ def conversion(kind: Kind, wanted: ValueType | None) -> Conversion:
             return Conversion(_json_form, _stored_json, dated=False)
     if kind is Kind.DECIMAL and wanted in (None, "number"):
         return Conversion(_canonical_decimal, _stored_decimal, dated=False)
+    if kind in (Kind.INSTANT, Kind.DATETIME) and wanted in (None, "datetime", "string"):
+        return Conversion(_moment, None, dated=wanted != "string")
     exact = wanted in EXACT_TYPES if wanted else kind in _EXACT_KINDS
     return Conversion(
         canonical=lambda raw: canonical(cast(wanted, plain(kind, raw))),
@@ -83,6 +85,10 @@ def cast(wanted: ValueType | None, value: Any) -> Any:
 
 
 # --- numbers and JSON as stored ------------------------------------------------------------------------------------
+
+
+def _moment(raw: Any) -> Any:
+    return None if raw is None else _datetime(raw if type(raw) is str else _native(raw))
 
 
 def _canonical_decimal(raw: Any) -> Any:

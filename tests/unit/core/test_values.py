@@ -73,6 +73,8 @@ def problem(kind: Kind, raw: Any, wanted: ValueType | None = None) -> str:
         (Kind.INSTANT, "0044-03-15 12:00:00+00", '"0044-03-15T12:00:00"'),
         (Kind.DATETIME, "2024-05-01 10:00:00", '"2024-05-01T10:00:00"'),
         (Kind.DATETIME, "2024-05-01T10:00:00Z", '"2024-05-01T10:00:00"'),
+        (Kind.DATETIME, "2024-05-01t10:00", '"2024-05-01T10:00:00"'),
+        (Kind.DATETIME, "2024-05-01 10:00:00,5", '"2024-05-01T10:00:00.500"'),
         (Kind.DATETIME, "2024-05-01", '"2024-05-01T00:00:00"'),
         (Kind.DATETIME, 1714557600, '"2024-05-01T10:00:00"'),
         (Kind.DATETIME, "0000-00-00 00:00:00", None),
@@ -217,6 +219,7 @@ def test_a_type_converts_what_can_be_converted(wanted: ValueType, kind: Kind, ra
         (None, Kind.INSTANT, "0001-01-01 00:00:00+05", "bad_date"),
         (None, Kind.DATE, "294276-12-31", "bad_date"),
         (None, Kind.DATETIME, "2023-02-29 00:00:00", "bad_date"),
+        (None, Kind.DATETIME, "2024-05-01 24:00:00", "bad_date"),
         (None, Kind.DATETIME, "yesterday", "bad_date"),
         (None, Kind.DATETIME, "", "bad_date"),
         (None, Kind.TIME, "noon", "bad_date"),
@@ -290,8 +293,9 @@ DIGITS = st.from_regex(r"-?[0-9]{1,30}(\.[0-9]{1,12})?", fullmatch=True)
 def stamps(*zones: str) -> st.SearchStrategy[str]:
     fractions = ["", ".1", ".12", ".123", ".0001", ".000000", ".999999", ".100200"]
     return st.builds(
-        lambda moment, fraction, zone: moment.isoformat(" ", "seconds") + fraction + zone,
+        lambda moment, letter, fraction, zone: moment.isoformat(letter, "seconds") + fraction + zone,
         st.datetimes(),
+        st.sampled_from("   T"),
         st.sampled_from(fractions),
         st.sampled_from(zones),
     )
@@ -345,6 +349,11 @@ def one_by_one(kind: Kind, wanted: ValueType | None, values: list[Any]) -> list[
         (Kind.INSTANT, ["2024-05-01 10:00:00+00\n2024-05-01 10:00:00+00"], None),
         (Kind.DATETIME, ["2024-05-01 10:00:00", "2024-00-01 10:00:00"], None),
         (Kind.DATETIME, ["0000-05-01 10:00:00"], None),
+        (
+            Kind.DATETIME,
+            ["2024-05-01T10:00:00.5Z", "2024-05-01 10:00:00"],
+            ['"2024-05-01T10:00:00.500"', '"2024-05-01T10:00:00"'],
+        ),
         (Kind.DATE, ["2024-05-01"], ['"2024-05-01"']),
         (Kind.DATE, ["2024-05-00"], None),
         (Kind.DATE, ["2024-05-01 10:00:00"], None),
