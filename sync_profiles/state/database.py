@@ -10,7 +10,7 @@ from pathlib import Path
 
 import msgspec
 import sqlalchemy as sa
-from sqlalchemy.pool import NullPool
+from sqlalchemy.pool import StaticPool
 
 from sync_profiles.core.types import Shape
 from sync_profiles.errors import StateError
@@ -29,7 +29,7 @@ _PRAGMAS = (
     "journal_mode = WAL",
     "synchronous = FULL",
     "cache_size = -8000",
-    "journal_size_limit = 16000000",
+    "journal_size_limit = 4000000",
     # Deleted rows are overwritten where it costs no extra write; some builds would rewrite every freed page.
     "secure_delete = FAST",
 )
@@ -56,7 +56,7 @@ class Database:
     Not for several threads.
     """
 
-    def __init__(self, path: Path | None, *, read_only: bool = False) -> None:
+    def __init__(self, path: Path | None) -> None:
         if sqlite3.sqlite_version_info < SQLITE_MIN:
             raise StateError(f"SQLite {sqlite3.sqlite_version} is too old", hint="3.33 or newer is needed")
         self._path = path
@@ -66,26 +66,21 @@ class Database:
         if path is not None:
             # Large sorts spill into files; the state's own folder is private and, unlike /tmp, surely writable.
             os.environ.setdefault("SQLITE_TMPDIR", str(path.parent))
-        url = sa.URL.create("sqlite", database=str(path) if path is not None else None)
         self._engine = sa.create_engine(
-            url, poolclass=NullPool, hide_parameters=True, connect_args={"timeout": BUSY_S, "isolation_level": None}
+            sa.URL.create("sqlite", database=str(path) if path is not None else None),
+            poolclass=StaticPool,
+            hide_parameters=True,
+            connect_args={"timeout": BUSY_S, "isolation_level": None},
         )
+        sa.event.listen(self._engine, "connect", _configure)
         sa.event.listen(self._engine, "begin", self._on_begin)
         with self._translated():
             self._connection = self._engine.connect()
-            try:
-                self._configure(read_only=read_only)
-            except BaseException:
-                self.close()
-                raise
 
-    def _configure(self, *, read_only: bool) -> None:
-        driver = self._connection.connection.driver_connection
-        assert isinstance(driver, sqlite3.Connection), "the engine is SQLite"  # noqa: S101 - narrows the type
-        for pragma in _PRAGMAS:
-            driver.execute(f"PRAGMA {pragma}")
-        if read_only:
-            driver.execute("PRAGMA query_only = ON")
+    def forbid_writing(self) -> None:
+        """Let every further write fail."""
+        with self.reading() as connection:
+            connection.exec_driver_sql("PRAGMA query_only = ON")
 
     def _on_begin(self, connection: sa.Connection) -> None:
         connection.exec_driver_sql(self._begin)
@@ -175,6 +170,11 @@ class Database:
             self._shapes.clear()
         shape = self._shapes[number] = msgspec.json.decode(names, type=tuple[str, ...])
         return shape
+
+
+def _configure(driver: sqlite3.Connection, _: object) -> None:
+    for pragma in _PRAGMAS:
+        driver.execute(f"PRAGMA {pragma}")
 
 
 def _state_error(path: Path | None, error: Exception) -> StateError:

@@ -86,13 +86,17 @@ class StateFiles:
         with _as_state_error(self.database):
             self.database.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             os.close(os.open(self.database, os.O_RDWR | os.O_CREAT, 0o600))
+        self.protect()
+        self._check_space()
+
+    def _check_space(self) -> None:
+        with _as_state_error(self.database):
             free = shutil.disk_usage(self.database.parent).free
         if free < FREE_BYTES_MIN:
             raise StateError(
                 f"only {free // 1_000_000} MB are free beside the state {self.database}",
                 hint=f"free some space; {FREE_BYTES_MIN // 1_000_000} MB are needed to begin",
             )
-        self.protect()
 
     def protect(self) -> None:
         """Let only the owner read and write the state, whoever created its files."""
@@ -108,22 +112,19 @@ class StateFiles:
                 self.marker.write_text(MARKER_TEXT, encoding="utf-8")
 
     def set_aside(self, now: float) -> Path | None:
-        """Keep the database under another name, for whoever wants to know; None when there is none."""
-        if not self.has_database:
-            return None
-        kept = self._beside(f".{int(now)}.kept")
+        """Take the state away: rename its database, drop the marker; returns the new name, None when there was none.
+
+        The marker goes last, so that a crash in between is noticed.
+        """
+        kept = self._beside(f".{int(now)}.kept") if self.has_database else None
         with _as_state_error(self.database):
             for suffix in ("-wal", "-shm", ""):
                 path = self._beside(suffix)
-                if path.exists():
-                    path.rename(kept.with_name(kept.name + suffix))
-        return kept
-
-    def remove(self) -> None:
-        """Delete the database, its log and the marker; the marker last, so that a crash in between is noticed."""
-        for path in (self._beside("-wal"), self._beside("-shm"), self.database, self.marker):
-            with _as_state_error(path):
+                if kept is not None and path.exists():
+                    path.replace(kept.with_name(kept.name + suffix))
                 path.unlink(missing_ok=True)
+            self.marker.unlink(missing_ok=True)
+        return kept
 
     def _beside(self, suffix: str) -> Path:
         return self.database.with_name(self.database.name + suffix)

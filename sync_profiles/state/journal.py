@@ -9,12 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from functools import cache
-from itertools import chain
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
 
-from sync_profiles.core.types import Acknowledged, DistinctId, Key
+from sync_profiles.core.types import Acknowledged, Key
 from sync_profiles.state.database import Database
 
 MERGE_ROWS = 250_000
@@ -47,7 +46,7 @@ def _insert(rows: int) -> str:
 class Journal:
     """The journal of one sync while it runs.
 
-    ``rows`` counts them; hashes of the keys and of the distinct IDs in it tell whether a look-up could miss something.
+    ``rows`` counts them; the hashes of their keys tell whether a look-up in ``profile`` could miss something.
     """
 
     def __init__(self, database: Database, sync_id: int) -> None:
@@ -58,22 +57,16 @@ class Journal:
     def _clear(self) -> None:
         self.rows = 0
         self._keys: set[int] = set()
-        self._ids: set[int] = set()
 
     def note(self, acknowledged: Sequence[Acknowledged], forgotten: Sequence[Key]) -> None:
         """Remember what was appended; called once it is committed."""
         self.rows += len(acknowledged) + len(forgotten)
         self._keys.update([hash(entry.key) for entry in acknowledged])
         self._keys.update(map(hash, forgotten))
-        self._ids.update([hash(entry.distinct_id) for entry in acknowledged if entry.distinct_id != entry.key])
 
     def may_hold(self, keys: Sequence[Key]) -> bool:
         """Whether one of ``keys`` may be in the journal; False is certain."""
         return bool(self._keys) and not self._keys.isdisjoint(map(hash, keys))
-
-    def may_hold_ids(self, ids: Sequence[DistinctId]) -> bool:
-        """Whether one of ``ids`` may have been acknowledged for a key in the journal; False is certain."""
-        return self.may_hold(ids) or (bool(self._ids) and not self._ids.isdisjoint(map(hash, ids)))
 
     def merge(self) -> None:
         """Bring the journal into key order and empty it."""
@@ -81,17 +74,18 @@ class Journal:
         self._clear()
 
 
-def append(
-    connection: sa.Connection, place: tuple[int, int, int], rows: Sequence[tuple[Key, DistinctId | None, bytes, int]]
-) -> None:
-    """Append acknowledgements; ``place`` is (sync, acknowledged at, run), a row (key, ID, fingerprint, shape)."""
-    for block in blocks(rows, INSERT_ROWS):
-        connection.exec_driver_sql(_insert(len(block)), (*place, *chain.from_iterable(block)))
+def append(connection: sa.Connection, place: tuple[int, int, int], columns: Sequence[Sequence[object]]) -> None:
+    """Append rows; ``place`` is (sync, acknowledged at, run), the columns are keys, IDs, fingerprints and shapes.
 
-
-def append_forgotten(connection: sa.Connection, place: tuple[int, int, int], keys: Sequence[Key]) -> None:
-    """Append that ``keys`` are no longer known."""
-    append(connection, place, [(key, None, None, None) for key in keys])  # type: ignore[misc]  # a tombstone is all NULL
+    An ID is None where it is the key. A row of None but for its key says that the key is no longer known.
+    """
+    total = len(columns[0])
+    for start in range(0, total, INSERT_ROWS):
+        count = min(INSERT_ROWS, total - start)
+        flat: list[object] = [None] * (4 * count)
+        for index, column in enumerate(columns):
+            flat[index::4] = column[start : start + count]
+        connection.exec_driver_sql(_insert(count), (*place, *flat))
 
 
 def has_rows(connection: sa.Connection, sync_id: int) -> bool:
@@ -123,12 +117,14 @@ UPDATE profile SET ordinal = ranked.ordinal FROM (
   WHERE m.pos > :after AND m.pos <= :upto AND p.ordinal >= :next) AS ranked
 WHERE profile.sync_id = :sync AND profile.key = ranked.key
 """
-_UPDATE_OLD = """
-UPDATE profile SET distinct_id = m.distinct_id, fingerprint = m.fingerprint, shape_id = m.shape_id,
-  acknowledged_at = m.acknowledged_at, run = m.run
-FROM temp.merging m
-WHERE m.pos > :after AND m.pos <= :upto AND m.fingerprint IS NOT NULL
-  AND profile.sync_id = :sync AND profile.key = m.key AND profile.ordinal < :next
+# Every row is there by now, so this only updates; it is cheaper than UPDATE … FROM.
+_UPDATE_ALL = """
+INSERT INTO profile (sync_id, key, distinct_id, fingerprint, shape_id, acknowledged_at, run, ordinal)
+SELECT :sync, key, distinct_id, fingerprint, shape_id, acknowledged_at, run, 0
+FROM temp.merging WHERE pos > :after AND pos <= :upto AND fingerprint IS NOT NULL
+ORDER BY pos ON CONFLICT (sync_id, key) DO UPDATE SET distinct_id = excluded.distinct_id,
+  fingerprint = excluded.fingerprint, shape_id = excluded.shape_id, acknowledged_at = excluded.acknowledged_at,
+  run = excluded.run
 """
 _DELETE_FORGOTTEN = """
 DELETE FROM profile WHERE sync_id = :sync AND key IN (
@@ -168,7 +164,7 @@ def _merge_chunk(connection: sa.Connection, sync_id: int, after: int, upto: int)
     if inserted < upto - after:
         if inserted:
             connection.exec_driver_sql(_CLOSE_GAPS, place)
-        connection.exec_driver_sql(_UPDATE_OLD, place)
+        connection.exec_driver_sql(_UPDATE_ALL, place)
         removed = connection.exec_driver_sql(_DELETE_FORGOTTEN, place).rowcount
     connection.exec_driver_sql(
         "UPDATE sync SET next_ordinal = next_ordinal + ?, profiles = profiles + ? WHERE id = ?",

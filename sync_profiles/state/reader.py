@@ -21,6 +21,11 @@ LOOKUP_KEYS = 500
 SWEEP_KEYS = 1000
 """Keys read at once by a sweep; a chunk of it holds up to twice as many."""
 
+GOOD = ("ok", "rejected")
+"""Outcomes of runs that came to their end."""
+
+_IDENTITY = (schema.pending.c.kind, schema.pending.c.key, schema.pending.c.gone_id)
+
 
 def _values(count: int) -> str:
     return ",".join(["(?)"] * count)
@@ -88,6 +93,19 @@ class SyncReader:
         with self._database.reading() as connection:
             merged: int = self._of_sync(connection, "profiles") or 0
             return merged + (self._unmerged_count(connection) if has_rows(connection, self._sync_id) else 0)
+
+    def last_success_at(self) -> str | None:
+        """When the last run that came to its end began (ISO 8601, UTC)."""
+        table = schema.run
+        query = (
+            sa.select(table.c.summary)
+            .where(table.c.sync_id == self._sync_id, table.c.outcome.in_(GOOD))
+            .order_by(table.c.number.desc())
+            .limit(1)
+        )
+        with self._database.reading() as connection:
+            text = connection.execute(query).scalar_one_or_none()
+        return msgspec.json.decode(text, type=RunSummary).started_at if text is not None else None
 
     def _of_sync(self, connection: sa.Connection, column: str) -> Any:
         query = sa.select(schema.sync.c[column]).where(schema.sync.c.id == self._sync_id)
@@ -168,16 +186,12 @@ class SyncReader:
 
     def everything(self) -> Iterator[Mapping[Key, Known]]:
         """Everything that is known, in chunks; for an export."""
+        query = (
+            "SELECT DISTINCT key FROM journal j WHERE sync_id = ? AND NOT EXISTS ("
+            " SELECT 1 FROM profile p WHERE p.sync_id = j.sync_id AND p.key = j.key)"
+        )
         with self._database.reading() as connection:
-            unmerged = (
-                connection.exec_driver_sql(
-                    "SELECT DISTINCT key FROM journal j WHERE sync_id = ? AND NOT EXISTS ("
-                    " SELECT 1 FROM profile p WHERE p.sync_id = j.sync_id AND p.key = j.key)",
-                    (self._sync_id,),
-                )
-                .scalars()
-                .all()
-            )
+            unmerged = connection.exec_driver_sql(query, (self._sync_id,)).scalars().all()
         for page in self._keys_and_ordinals(self.ordinal_limit()):
             yield self.known([key for key, _ in page])
         for keys in blocks(unmerged, SWEEP_KEYS):
@@ -202,52 +216,35 @@ class SyncReader:
     def waiting(self, keys: Sequence[Key]) -> Mapping[Key, PendingRow]:
         """Those of ``keys`` that are pending as kind "row"."""
         with self._database.reading() as connection:
-            if not pending.has_rows(connection, self._sync_id, "row"):
-                return {}
-            rows = pending.of_keys(connection, self._sync_id, "row", keys)
-            return {row.key: row for row in self._pending(connection, rows)}
+            rows = pending.of_keys(self._database, connection, self._sync_id, "row", keys)
+        return {row.key: row for row in rows}
 
     def due(self, limit: int, now: float) -> Sequence[PendingRow]:
         """Pending rows whose next try has come, oldest first."""
         table = schema.pending
-        query = (
-            sa.select(table)
-            .where(table.c.sync_id == self._sync_id, table.c.next_try_at <= now)
-            .order_by(table.c.since, table.c.kind, table.c.key, table.c.gone_id)
-            .limit(limit)
-        )
+        query = self._all_pending().where(table.c.next_try_at <= now).order_by(table.c.since, *_IDENTITY).limit(limit)
         with self._database.reading() as connection:
-            return self._pending(connection, connection.execute(query).all())
+            return pending.selected(self._database, connection, query)
 
     def pending_count(self) -> int:
         """How many pending rows there are, rejected ones included; the repetition of a delete is not counted."""
         return self._count(schema.pending.c.code != DELETE_AGAIN)
 
-    def rejected_count(self) -> int:
-        """How many pending rows will not pass as they are."""
-        return self._count(schema.pending.c.rejected)
-
     def rejected(self) -> Sequence[PendingRow]:
         """Pending rows that will not pass as they are, newest first."""
         table = schema.pending
-        mine = table.c.sync_id == self._sync_id
-        query = sa.select(table).where(mine, table.c.rejected).order_by(table.c.since.desc(), table.c.key)
+        query = self._all_pending().where(table.c.rejected).order_by(table.c.since.desc(), *_IDENTITY)
         with self._database.reading() as connection:
-            return self._pending(connection, connection.execute(query).all())
+            return pending.selected(self._database, connection, query)
 
-    def last_success_at(self) -> str | None:
-        """When the last run that came to its end began (ISO 8601, UTC)."""
-        table = schema.run
-        good = (table.c.sync_id == self._sync_id, table.c.outcome.in_(("ok", "rejected")))
-        query = sa.select(table.c.summary).where(*good).order_by(table.c.number.desc()).limit(1)
-        with self._database.reading() as connection:
-            summary = connection.execute(query).scalar_one_or_none()
-        return msgspec.json.decode(summary, type=RunSummary).started_at if summary is not None else None
+    def rejected_count(self) -> int:
+        """How many of the pending rows are rejected."""
+        return self._count(schema.pending.c.rejected)
+
+    def _all_pending(self) -> sa.Select[Any]:
+        return sa.select(schema.pending).where(schema.pending.c.sync_id == self._sync_id)
 
     def _count(self, condition: sa.ColumnElement[bool]) -> int:
         query = sa.select(sa.func.count()).where(schema.pending.c.sync_id == self._sync_id, condition)
         with self._database.reading() as connection:
             return connection.execute(query).scalar_one()
-
-    def _pending(self, connection: sa.Connection, rows: Sequence[Any]) -> list[PendingRow]:
-        return [pending.pending_row(row, self._database.shape(connection, row.shape_id)) for row in rows]

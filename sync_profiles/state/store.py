@@ -1,4 +1,4 @@
-"""The state store: one SQLite file for all syncs of a configuration."""
+"""Opening and closing the state of all syncs."""
 
 from __future__ import annotations
 
@@ -15,74 +15,19 @@ from sync_profiles.state.files import StateFiles, path_of
 from sync_profiles.state.reader import SyncReader
 from sync_profiles.state.sync import SyncState
 
-NOBODY = -1
-"""No sync has this number."""
-
-
-def open_store(url_or_path: str | Path, *, now: Callable[[], float], read_only: bool = False) -> Store:
-    """Open the state, creating it the first time.
-
-    ``read_only`` writes nothing: a state that does not exist yet reads as empty. Raises ``GuardStop`` when there was a
-    state and it is lost, ``StateError`` when it cannot be read or written, is damaged, or is of a newer version.
-    """
-    files = StateFiles(path_of(url_or_path))
-    if not files.has_database:
-        files.refuse_loss()
-        if read_only:
-            database = Database(None)
-            with database.writing() as connection:
-                schema.ensure_schema(connection)
-            return Store(database, now)
-    if not read_only:
-        files.prepare()
-    database = Database(files.database, read_only=read_only)
-    try:
-        _check(database, read_only=read_only)
-    except BaseException:
-        database.close()
-        raise
-    if not read_only:
-        files.protect()
-        files.mark()
-    return Store(database, now)
-
-
-def start_over(url_or_path: str | Path, *, now: Callable[[], float]) -> Path | None:
-    """Begin with an empty state, whatever is there; returns where a file that was there is kept now."""
-    files = StateFiles(path_of(url_or_path))
-    kept = files.set_aside(now())
-    files.remove()
-    open_store(url_or_path, now=now).close()
-    return kept
-
-
-def _check(database: Database, *, read_only: bool) -> None:
-    """Bring the schema up to date; look at every page when the last run did not come to its end."""
-    if read_only:
-        with database.reading() as connection:
-            schema.ensure_schema(connection, schema.MIGRATIONS)
-        return
-    with database.writing() as connection:
-        schema.ensure_schema(connection)
-        unfinished = sa.select(sa.func.count()).select_from(schema.run).where(schema.run.c.summary.is_(None))
-        died = connection.execute(unfinished).scalar_one() > 0
-    if died:
-        database.check_pages()
+NOBODY = 0
+"""The number of a sync that has no row: nothing is known of it."""
 
 
 class Store:
-    """The opened state; ``sync(name)`` is what a run reads and writes. Not for several threads."""
+    """The open state; ``sync(name)`` is the part of one sync. Not for several threads."""
 
     def __init__(self, database: Database, now: Callable[[], float]) -> None:
         self._database = database
         self._now = now
 
-    def close(self) -> None:
-        """Close the file."""
-        self._database.close()
-
     def sync(self, name: str) -> SyncState:
-        """The state of one sync, to be written; empty if it is new."""
+        """The state of one sync, to be written; begun now if there is none."""
         number = self._number(name)
         if number is None:
             with self._database.writing() as connection:
@@ -92,17 +37,17 @@ class Store:
         return SyncState(self._database, number, self._now)
 
     def reader(self, name: str) -> SyncReader:
-        """The state of one sync, to be looked at; empty if it is new."""
+        """The state of one sync, to be looked at; empty if there is none."""
         number = self._number(name)
         return SyncReader(self._database, number if number is not None else NOBODY)
 
-    def history(self, name: str, limit: int) -> Sequence[RunSummary]:
-        """The last runs of a sync that came to an end, newest first."""
+    def history(self, sync: str, limit: int) -> Sequence[RunSummary]:
+        """The last runs of a sync that came to an end of whatever kind, newest first."""
         table = schema.run
         query = (
             sa.select(table.c.summary)
             .join(schema.sync, schema.sync.c.id == table.c.sync_id)
-            .where(schema.sync.c.name == name, table.c.summary.is_not(None))
+            .where(schema.sync.c.name == sync, table.c.summary.is_not(None))
             .order_by(table.c.number.desc())
             .limit(limit)
         )
@@ -110,6 +55,74 @@ class Store:
             texts = connection.execute(query).scalars().all()
         return [msgspec.json.decode(text, type=RunSummary) for text in texts]
 
+    def close(self) -> None:
+        """Close the file. A run that was not finished counts as dead."""
+        self._database.close()
+
     def _number(self, name: str) -> int | None:
+        query = sa.select(schema.sync.c.id).where(schema.sync.c.name == name)
         with self._database.reading() as connection:
-            return connection.execute(sa.select(schema.sync.c.id).where(schema.sync.c.name == name)).scalar()
+            return connection.execute(query).scalar_one_or_none()
+
+
+def open_store(url_or_path: str | Path, *, now: Callable[[], float], read_only: bool = False) -> Store:
+    """Open the state, and create it where there was none.
+
+    ``read_only``: nothing is created, a missing state reads as an empty one, and whoever writes gets a ``StateError``.
+    Raises ``GuardStop`` when a state was here before and is lost, ``StateError`` when the file cannot be read or
+    written, is damaged, or is of a newer version.
+    """
+    files = StateFiles(path_of(url_or_path))
+    if not files.has_database:
+        files.refuse_loss()
+        if read_only:
+            return Store(_nothing(), now)
+    if not read_only:
+        files.prepare()
+    database = Database(files.database)
+    try:
+        if read_only:
+            _look_at(database)
+        else:
+            _make_ready(database, files)
+    except BaseException:
+        database.close()
+        raise
+    return Store(database, now)
+
+
+def start_over(url_or_path: str | Path, *, now: Callable[[], float]) -> Path | None:
+    """Begin with an empty state, whatever became of the old one; the caller holds the locks of its syncs.
+
+    Returns where the former file is kept; None when there was none.
+    """
+    kept = StateFiles(path_of(url_or_path)).set_aside(now())
+    open_store(url_or_path, now=now).close()
+    return kept
+
+
+def _nothing() -> Database:
+    database = Database(None)
+    _look_at(database)
+    return database
+
+
+def _look_at(database: Database) -> None:
+    with database.reading() as connection:
+        schema.ensure_schema(connection)
+    database.forbid_writing()
+
+
+def _make_ready(database: Database, files: StateFiles) -> None:
+    with database.writing() as connection:
+        if schema.is_empty(connection):
+            files.refuse_loss()
+        schema.ensure_schema(connection)
+        dead = sa.select(sa.exists().where(schema.run.c.summary.is_(None)))
+        died = connection.execute(dead).scalar_one()
+    if died:
+        # Damage is most likely after a run that did not end. Otherwise the start stays quick, and a damaged page is
+        # refused when it is read.
+        database.check_pages()
+    files.protect()
+    files.mark()

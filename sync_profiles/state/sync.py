@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 import sqlalchemy as sa
@@ -17,10 +17,10 @@ from sync_profiles.core.types import (
     Settlement,
     Watermark,
 )
-from sync_profiles.state import journal, pending, schema
+from sync_profiles.state import inflight, journal, pending, schema
 from sync_profiles.state.database import Database
-from sync_profiles.state.journal import Journal
-from sync_profiles.state.reader import SyncReader
+from sync_profiles.state.journal import Journal, blocks
+from sync_profiles.state.reader import GOOD, SyncReader
 
 HISTORY_RUNS = 1000
 """Summaries kept of each sync: six weeks of hourly runs."""
@@ -57,7 +57,7 @@ class SyncState(SyncReader):
         """
         journal.merge(self._database, self._sync_id)
         with self._database.writing() as connection:
-            interrupted = pending.revive(self._database, connection, self._sync_id, self._now())
+            interrupted = inflight.revive(self._database, connection, self._sync_id, self._now())
             number: int = self._of_sync(connection, "last_number") + 1
             since = self._force(connection, forced, number, restart=restart) if forced is not None else 0
             self._set(connection, last_number=number)
@@ -91,7 +91,7 @@ class SyncState(SyncReader):
 
     def _prune(self, connection: sa.Connection) -> None:
         table = schema.run
-        good = sa.select(sa.func.max(table.c.number)).where(self._mine(table), table.c.outcome.in_(("ok", "rejected")))
+        good = sa.select(sa.func.max(table.c.number)).where(self._mine(table), table.c.outcome.in_(GOOD))
         old = table.c.number <= self._number - HISTORY_RUNS
         connection.execute(
             sa.delete(table).where(self._mine(table), old, table.c.number.is_distinct_from(good.scalar_subquery()))
@@ -104,13 +104,15 @@ class SyncState(SyncReader):
         with self._database.writing() as connection:
             number = self._number or self._of_sync(connection, "last_number")
             place = (self._sync_id, int(now), number)
-            pending.land(connection, self._sync_id, settlement.landed)
+            inflight.land(connection, self._sync_id, settlement.landed)
             if settlement.acknowledged:
                 self._acknowledge(connection, place, settlement.acknowledged)
-            journal.append_forgotten(connection, place, settlement.forgotten)
+            if settlement.forgotten:
+                nothing = [None] * len(settlement.forgotten)
+                journal.append(connection, place, (settlement.forgotten, nothing, nothing, nothing))
             pending.remove(connection, self._sync_id, [pending.identity(*one) for one in settlement.resolved])
             pending.write(self._database, connection, self._sync_id, settlement.pending)
-            pending.dispatch(self._database, connection, self._sync_id, settlement.dispatched)
+            inflight.dispatch(self._database, connection, self._sync_id, settlement.dispatched)
         if self._journal is not None:
             self._journal.note(settlement.acknowledged, settlement.forgotten)
             if self._journal.rows > journal.MERGE_ROWS:
@@ -120,23 +122,25 @@ class SyncState(SyncReader):
         self, connection: sa.Connection, place: tuple[int, int, int], acknowledged: Sequence[Acknowledged]
     ) -> None:
         shape_id = self._database.shape_ids(connection)
-        rows = [
-            (
-                entry.key,
-                None if entry.distinct_id == entry.key else entry.distinct_id,
-                entry.fingerprint,
-                shape_id(entry.shape),
-            )
-            for entry in acknowledged
-        ]
-        journal.append(connection, place, rows)
-        if pending.has_rows(connection, self._sync_id, "row"):
-            pending.remove_waiting(connection, self._sync_id, [entry.key for entry in acknowledged])
+        keys = [entry.key for entry in acknowledged]
+        ids = [None if entry.distinct_id == entry.key else entry.distinct_id for entry in acknowledged]
+        fingerprints = [entry.fingerprint for entry in acknowledged]
+        journal.append(connection, place, (keys, ids, fingerprints, [shape_id(entry.shape) for entry in acknowledged]))
+        pending.acknowledge(connection, self._sync_id, keys)
 
     def hasten(self, ids: Sequence[DistinctId] | None = None) -> int:
         """Make pending rows due now: those with one of ``ids``, or all; returns how many."""
+        table = schema.pending
+        due_now = (
+            sa.update(table).where(self._mine(table)).values(next_try_at=sa.func.min(table.c.next_try_at, self._now()))
+        )
         with self._database.writing() as connection:
-            return pending.hasten(connection, self._sync_id, ids, self._now())
+            if ids is None:
+                return connection.execute(due_now).rowcount
+            return sum(
+                connection.execute(due_now.where(table.c.distinct_id.in_(block))).rowcount
+                for block in blocks(list(dict.fromkeys(ids)), pending.BLOCK)
+            )
 
     # --- the sync itself ---------------------------------------------------------------------------------------
 
@@ -153,12 +157,15 @@ class SyncState(SyncReader):
     def forget(self) -> None:
         """Drop what is known and pending, and the watermark: nothing of it is in this project."""
         with self._database.writing() as connection:
-            for table in (schema.profile, schema.journal, schema.pending, schema.inflight):
-                connection.execute(sa.delete(table).where(self._mine(table)))
+            self._drop(connection, schema.profile, schema.journal, schema.pending, schema.inflight)
             # Ordinals go on: a sweep's bitmap may still be about.
             self._set(connection, profiles=0, watermark=None)
         if self._journal is not None:
             self._journal = Journal(self._database, self._sync_id)
+
+    def _drop(self, connection: sa.Connection, *tables: sa.Table) -> None:
+        for table in tables:
+            connection.execute(sa.delete(table).where(self._mine(table)))
 
     def reset(self) -> None:
         """Forget everything of this sync but its past runs, as if it had never run."""
@@ -183,12 +190,6 @@ class SyncState(SyncReader):
         with self._database.reading() as connection:
             return self._merged(connection, keys)
 
-    def owners(self, ids: Sequence[DistinctId]) -> Mapping[DistinctId, Sequence[Key]]:
-        """Known keys that hold one of these distinct IDs."""
-        if self._journal is not None and self._journal.may_hold_ids(ids):
-            self._journal.merge()
-        return super().owners(ids)
-
     def known_count(self) -> int:
         """How many profiles are known."""
         self._merge_own()
@@ -198,11 +199,6 @@ class SyncState(SyncReader):
         """One more than the largest ordinal given out: the size of a sweep's bitmap."""
         self._merge_own()
         return super().ordinal_limit()
-
-    def everything(self) -> Iterator[Mapping[Key, Known]]:
-        """Everything that is known, in chunks; for an export."""
-        self._merge_own()
-        return super().everything()
 
     def _merge_own(self) -> None:
         if self._journal is not None:
