@@ -114,7 +114,7 @@ class Database:
             try:
                 with self.dialect.transaction(connection):
                     return read(connection)
-            except self._driver_error as error:
+            except (sa.exc.DBAPIError, self._driver_error) as error:
                 if not self.dialect.recover(error, connection):
                     raise
                 return read(connection)

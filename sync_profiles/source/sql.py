@@ -32,6 +32,7 @@ from sync_profiles.source.database import Database, open_database
 from sync_profiles.source.dialect import Element, Extent, Place
 from sync_profiles.source.distinct import id_match, ids_are_unique
 from sync_profiles.source.model import Model, ModelSpec
+from sync_profiles.source.numerals import encodes
 from sync_profiles.source.statements import nearest, one_statement, predicate
 
 __all__ = ["Database", "Model", "ModelSpec", "SqlSource", "open_database", "open_source"]
@@ -238,7 +239,8 @@ class SqlSource:
         if match is None:
             pages = list(self._walk(Walk(self._keys)))
             return Page([key for page in pages for key in page.keys], [row for page in pages for row in page.rows])
-        wanted = [value for value in map(match.wanted, ids) if value is not None and "\0" not in str(value)]
+        possible = (match.wanted(one) for one in ids if "\0" not in one and encodes(one))
+        wanted = [value for value in possible if value is not None]
         rows: list[Row] = []
         for start in range(0, len(wanted), KEYS_A_STATEMENT):
             some = wanted[start : start + KEYS_A_STATEMENT]

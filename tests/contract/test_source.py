@@ -48,7 +48,7 @@ KEYS = {
 
 
 @pytest.mark.parametrize("kind", KEYS)
-@pytest.mark.parametrize("page_size", [1, 2, 1000])
+@pytest.mark.parametrize("page_size", [1, 3])
 def test_a_full_pass_reads_every_row_once_whatever_the_key_is(
     database: LiveDatabase, kind: str, page_size: int
 ) -> None:
@@ -112,6 +112,8 @@ def test_a_narrowed_source_scans_less_and_still_knows_every_key(users: LiveDatab
     source = source_of(users, ["name"], extra_where="id % 2 = 0 OR name LIKE '%3' -- ; the odd ones")
     assert keys(source) == ["2", "3", "4"]
     assert sorted(source.read(["1", "2"]).keys) == ["1", "2"]
+    if users.kind not in {"mariadb", "mysql"}:
+        assert source.estimate(FULL) is not None
 
 
 # --- by the cursor -------------------------------------------------------------------------------------------------

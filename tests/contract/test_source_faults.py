@@ -134,6 +134,19 @@ def test_looking_creates_no_file(sqlite_database: LiveDatabase) -> None:
     refusal(url, ConfigError)
 
 
+def test_a_file_is_read_while_somebody_writes_to_it(sqlite_database: LiveDatabase) -> None:
+    """With a write-ahead log, as applications use it."""
+    sqlite_database.execute("PRAGMA journal_mode = WAL", "CREATE TABLE users (id int PRIMARY KEY)")
+    source = source_of(sqlite_database)
+    with sqlite_database.engine.connect() as writer:
+        writer.exec_driver_sql("INSERT INTO users VALUES (1)")
+        writer.exec_driver_sql("BEGIN IMMEDIATE")
+        writer.exec_driver_sql("INSERT INTO users VALUES (2)")
+        assert keys(source) == ["1"]
+        writer.exec_driver_sql("COMMIT")
+    assert keys(source) == ["1", "2"]
+
+
 def test_a_conversion_that_fails_on_some_row_does_not_quote_it(postgres_database: LiveDatabase) -> None:
     postgres_database.execute(
         "CREATE TABLE users (id int PRIMARY KEY, v text)", "INSERT INTO users VALUES (1, 'ada@example.com')"
