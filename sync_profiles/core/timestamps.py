@@ -17,6 +17,8 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 EPOCH_S_LIMIT = 10**11  # beyond the year 5138 in seconds, but 1973 in milliseconds: so larger numbers are milliseconds
 EPOCH_MS_LIMIT = 10**14
 
+_AS_TEXT = '`type = "string"` sends it as it is'
+
 _STAMP = re.compile(
     r"\s*(\d{4})-(\d\d)-(\d\d)"
     r"(?:[ T](\d\d):(\d\d)(?::(\d\d)(?:[.,](\d+))?)?)?"
@@ -88,7 +90,7 @@ def clock_text(text: str) -> str:
     """A time of day without the fraction of its second; MySQL's longer and negative times stay as they are."""
     match = _CLOCK.fullmatch(text)
     if match is None:
-        raise ValueProblem("bad_date", "holds no time of day")
+        raise ValueProblem("bad_date", f"holds no time of day; {_AS_TEXT}")
     return match[1] + match[2]
 
 
@@ -116,5 +118,5 @@ def _not_a_date(text: str) -> ValueProblem:
     if word == "infinity":
         return ValueProblem("not_finite", "holds an infinite date")
     if _OUTSIDE.fullmatch(text):
-        return ValueProblem("bad_date", "holds a date outside the years 1 to 9999")
-    return ValueProblem("bad_date", "holds text that is no date")
+        return ValueProblem("bad_date", f"holds a date outside the years 1 to 9999; {_AS_TEXT}")
+    return ValueProblem("bad_date", f"holds text that is no date; {_AS_TEXT}")

@@ -56,8 +56,10 @@ def conversion(kind: Kind, wanted: ValueType | None) -> Conversion:
             return Conversion(_json_form, _stored_json, dated=False)
     if kind is Kind.DECIMAL and wanted in (None, "number"):
         return Conversion(_canonical_decimal, _stored_decimal, dated=False)
-    if kind in (Kind.INSTANT, Kind.DATETIME) and wanted in (None, "datetime", "string"):
-        return Conversion(_moment, None, dated=wanted != "string")
+    if kind in (Kind.INSTANT, Kind.DATETIME) and wanted in (None, "datetime"):
+        return Conversion(_moment, None, dated=True)
+    if kind in _DATED_KINDS and wanted == "string":
+        return Conversion(lambda raw: _date_or_text(kind, raw), None, dated=False)
     exact = wanted in EXACT_TYPES if wanted else kind in _EXACT_KINDS
     return Conversion(
         canonical=lambda raw: canonical(cast(wanted, plain(kind, raw))),
@@ -89,6 +91,16 @@ def cast(wanted: ValueType | None, value: Any) -> Any:
 
 def _moment(raw: Any) -> Any:
     return None if raw is None else _datetime(raw if type(raw) is str else _native(raw))
+
+
+def _date_or_text(kind: Kind, raw: Any) -> Any:
+    """As text a date may be anything: ``type = "string"`` is the way to send what is no date."""
+    try:
+        return cast("string", plain(kind, raw))
+    except ValueProblem:
+        if isinstance(raw, str):
+            return raw
+        raise
 
 
 def _canonical_decimal(raw: Any) -> Any:
@@ -211,9 +223,7 @@ _CASTS: dict[ValueType, Convert] = {
 }
 
 _KIND_TYPES: dict[Kind, ValueType] = {
-    Kind.INTEGER: "number",
     Kind.DECIMAL: "number",
-    Kind.FLOAT: "number",
     Kind.BOOLEAN: "boolean",
     Kind.INSTANT: "datetime",
     Kind.DATETIME: "datetime",
@@ -222,6 +232,7 @@ _KIND_TYPES: dict[Kind, ValueType] = {
     Kind.JSONB: "json",
     Kind.LIST: "json",
 }
+_DATED_KINDS = frozenset((Kind.INSTANT, Kind.DATETIME, Kind.DATE, Kind.TIME))
 _TEXT_KINDS: dict[Kind, Convert] = {
     Kind.TIME: timestamps.clock_text,
     Kind.INTERVAL: _number,
