@@ -37,7 +37,7 @@ _PRAGMAS = (
 _FULL = ("the disk is full", "free some space; whatever was acknowledged before is safe")
 _DAMAGED = ("the file is damaged", schema.REBUILD)
 _RIGHTS = ("it cannot be opened for writing", "look at the rights and the owner of the file and its folder")
-_CAUSES = {
+_CAUSES: dict[int, tuple[str, str | None]] = {
     sqlite3.SQLITE_FULL: _FULL,
     sqlite3.SQLITE_CORRUPT: _DAMAGED,
     sqlite3.SQLITE_NOTADB: _DAMAGED,
@@ -179,10 +179,10 @@ def _configure(driver: sqlite3.Connection, _: object) -> None:
 
 def _state_error(path: Path | None, error: Exception) -> StateError:
     cause = error.orig if isinstance(error, sa.exc.DBAPIError) else error
-    code = getattr(cause, "sqlite_errorcode", None)
+    code: int = getattr(cause, "sqlite_errorcode", 0)
     name = getattr(cause, "sqlite_errorname", type(cause).__name__)
     # The low byte is the primary result code, the rest says more about it (sqlite.org/rescode.html).
-    what, hint = _CAUSES.get(code & 0xFF if code is not None else None, (f"SQLite says {name}", None))  # type: ignore[arg-type]
+    what, hint = _CAUSES.get(code & 0xFF, (f"SQLite says {name}", None))
     return _refusal(path, what, hint)
 
 
