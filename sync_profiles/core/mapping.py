@@ -46,6 +46,7 @@ from sync_profiles.errors import ConfigError
 FINGERPRINT_VERSION = 1
 """Grows when the canonical form of any value changes: then every profile counts as changed, on purpose."""
 
+_ordered = msgspec.json.Encoder(enc_hook=str, order="deterministic").encode
 _blank_hash = hashlib.blake2b(digest_size=16, person=b"sync-profiles/%d" % FINGERPRINT_VERSION)
 
 
@@ -76,9 +77,10 @@ class Mapper:
         self, spec: MappingSpec, identity: Property, primary_key: Sequence[str], places: Places, token: str
     ) -> None:
         null = None if spec.on_null == "null" else UNSET
-        self._set = Operation(reader(name, entry, places, null=null) for name, entry in spec.set.items())
-        once = Operation(reader(name, entry, places) for name, entry in spec.set_once.items())
-        self._union = Operation(union_reader(name, entry, places) for name, entry in spec.union.items())
+        # By name: a mapping that is only written in another order changes no fingerprint.
+        self._set = Operation(reader(name, entry, places, null=null) for name, entry in sorted(spec.set.items()))
+        once = Operation(reader(name, entry, places) for name, entry in sorted(spec.set_once.items()))
+        self._union = Operation(union_reader(name, entry, places) for name, entry in sorted(spec.union.items()))
         self._id = text_reader("distinct_id", identity, places)
         self._deleted = places.get(spec.deleted) if spec.deleted is not None else None
         envelope = Envelope(token, spec.group_key, ignore_time=spec.ignore_time)
@@ -194,8 +196,8 @@ def _fingerprint(canonical: bytes) -> bytes:
 
 
 def _digest(spec: MappingSpec, identity: Property, columns: Sequence[Column]) -> str:
-    kinds = [(column.name, column.kind.value) for column in columns]
-    return _fingerprint(msgspec.json.encode((spec, identity, kinds), enc_hook=str)).hex()
+    kinds = sorted((column.name, column.kind.value) for column in columns)
+    return _fingerprint(_ordered((spec, identity, kinds))).hex()
 
 
 def _as_it_is(column: str) -> tuple[Property, ...]:

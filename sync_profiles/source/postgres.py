@@ -234,7 +234,8 @@ class PostgreSQL(Dialect):
 
     def raw(self, element: Element, column: Column) -> Element:
         """Text from the server wherever psycopg2 would build a Python object from it."""
-        if column.kind in _NATIVE or _is_text(column):
+        # A cast would write an address as 10.0.0.1/32; the driver has its text as people write it.
+        if column.kind in _NATIVE or _is_text(column) or column.type_name == "inet":
             return element
         if column.kind is Kind.LIST:
             return sa.cast(sa.func.to_jsonb(element), sa.Text)

@@ -73,7 +73,7 @@ def test_unions_are_lists_of_texts_and_numbers() -> None:
     made = mapper(union={"roles": column("roles"), "id": column("id"), "plans": column("plan")})
     sent = outgoing(made, {"roles": '["a", null, 2, 1.50]', "plan": None})
     assert operations(sent)["$union"] == {"roles": ["a", 2, 1.5], "id": [1]}
-    assert sent.shape == ("roles", "id")
+    assert sent.shape == ("id", "roles")
 
 
 def test_an_empty_list_adds_nothing_and_removes_nothing() -> None:
@@ -103,7 +103,7 @@ P = {"$set": {"plan": "p"}}
         ("unset", {"plan": "p"}, ("old", "plan"), {}, P | {"$unset": ["old"]}, ("plan",)),
         ("unset", {"plan": "p", "mrr": "1"}, ("plan",), {"every_null": True}, {"$set": {"plan": "p", "mrr": 1}}, BOTH),
         ("unset", {}, None, {}, {"$set": {}}, ()),
-        ("unset", {}, None, {"every_null": True}, {"$set": {}, "$unset": ["plan", "mrr"]}, ()),
+        ("unset", {}, None, {"every_null": True}, {"$set": {}, "$unset": ["mrr", "plan"]}, ()),
         ("unset", {}, ("plan",), {}, {"$unset": ["plan"]}, ()),
         ("unset", {}, (), {}, {"$set": {}}, ()),
         ("skip", {"plan": "p"}, ("plan", "mrr"), {}, P, ("plan", "mrr")),
@@ -120,7 +120,7 @@ def test_nulls_and_lost_properties_follow_the_policy(
     made = mapper(set=TWO, on_null=on_null)
     sent = outgoing(made, row, None if before is None else known(before), **more)
     assert operations(sent) == expected
-    assert sent.shape == shape
+    assert sent.shape == tuple(sorted(shape))
     assert sent.fingerprint == profile(made, **row).fingerprint
 
 
@@ -157,7 +157,7 @@ def test_a_removal_is_a_delete_or_an_unset() -> None:
     unset = users.removal("7", "u7", ("plan",), policy="unset")
     assert unset == Outgoing("7", "u7", None, ("plan",), unset.body, 1, delete=False)
     assert operations(unset) == {"$unset": ["plan"]}
-    assert operations(users.removal("7", "u7", (), policy="unset")) == {"$unset": ["plan", "mrr"]}
+    assert operations(users.removal("7", "u7", (), policy="unset")) == {"$unset": ["mrr", "plan"]}
     assert records(groups.removal("7", "u7", (), policy="delete")) == [
         {"$token": "T0KEN", "$group_key": "company", "$group_id": "u7", "$delete": ""}
     ]
