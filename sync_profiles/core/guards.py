@@ -19,7 +19,7 @@ class Stopped(msgspec.Struct, frozen=True):
     hint: str
 
 
-def exceeds(limit: Limit, count: int, total: int, floor: int) -> bool:
+def _exceeds(limit: Limit, count: int, total: int, floor: int) -> bool:
     """Whether ``count`` of ``total`` is over the limit; a share only counts above ``floor`` rows."""
     if limit.count is not None:
         return count > limit.count
@@ -28,7 +28,7 @@ def exceeds(limit: Limit, count: int, total: int, floor: int) -> bool:
 
 def mass_delete(limit: Limit, gone: int, known: int) -> Stopped | None:
     """Before the first delete: would this run remove suspiciously many profiles?"""
-    if not exceeds(limit, gone, known, DELETES_ALWAYS_ALLOWED):
+    if not _exceeds(limit, gone, known, DELETES_ALWAYS_ALLOWED):
         return None
     return Stopped(
         f"{gone} of {known} known profiles would be removed, more than max_delete = {_shown(limit)} allows",
@@ -48,7 +48,7 @@ def empty_table(scanned: int, known: int) -> Stopped | None:
 
 def mass_reject(limit: Limit, rejected: int, total: int) -> Stopped | None:
     """Is so much refused that the mapping, not the rows, must be wrong?"""
-    if not exceeds(limit, rejected, total, REJECTS_ALWAYS_ALLOWED):
+    if not _exceeds(limit, rejected, total, REJECTS_ALWAYS_ALLOWED):
         return None
     return Stopped(
         f"{rejected} of {total} rows were rejected, more than max_reject = {_shown(limit)} allows",

@@ -15,6 +15,7 @@ POSTGRES = [
     ("varchar(9)", "'x'", Kind.TEXT, "x"),
     ("char(5)", "'x'", Kind.TEXT, "x"),
     ("mood", "'so so'", Kind.TEXT, "so so"),
+    ("inet", "'10.0.0.1'", Kind.TEXT, "10.0.0.1"),
     ("inet", "'10.0.0.1/8'", Kind.TEXT, "10.0.0.1/8"),
     ("point", "'(1,2)'", Kind.TEXT, "(1,2)"),
     ("int4range", "'[1,5)'", Kind.TEXT, "[1,5)"),
