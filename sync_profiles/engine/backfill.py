@@ -6,20 +6,16 @@ are unchanged, so a second start reads from the beginning and sends only what is
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-
 import msgspec
 
 from sync_profiles.core import scanplan
-from sync_profiles.core.ports import Source
-from sync_profiles.core.types import Key, Page, ScanCursor, ScanFull, ScanPlan
+from sync_profiles.core.types import Key, ScanCursor, ScanFull, ScanPlan
+from sync_profiles.engine.compare import key_pages
 from sync_profiles.engine.conduct import Forced, Working, conduct, remove_gone
 from sync_profiles.engine.course import Course, Surroundings
 from sync_profiles.engine.ending import RunResult
 from sync_profiles.engine.ownership import finish_pass, settle_identity
 from sync_profiles.engine.parts import Sync
-
-_KEYS_A_PAGE = 1000
 
 
 class Selection(msgspec.Struct, frozen=True):
@@ -65,7 +61,7 @@ def _backfill(course: Course, sync: Sync, selection: Selection) -> None:
         if course.begun is not None and not selection.changed_only:
             work.rows.force(course.begun.forced_since)
         work.rows.due_rows()
-        pages = _key_pages(parts.source, selection.keys)
+        pages = key_pages(parts.source, selection.keys)
         complete = work.rows.take_all(pages) if selection.keys else work.rows.scan(plan)
         work.delivery.drain()
         work.rows.check_rejects()
@@ -93,8 +89,3 @@ def _why(selection: Selection) -> str:
     ]
     what = ", ".join(part for part in chosen if part) or "every row"
     return f"{what}, only what changed" if selection.changed_only else what
-
-
-def _key_pages(source: Source, keys: Sequence[Key]) -> Iterator[Page]:
-    for start in range(0, len(keys), _KEYS_A_PAGE):
-        yield source.read(keys[start : start + _KEYS_A_PAGE])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 import msgspec
 
@@ -10,6 +10,14 @@ from sync_profiles.core.changes import DUPLICATE_ID, Diff, Rules, diff, shared_i
 from sync_profiles.core.mapping import Mapper
 from sync_profiles.core.ports import Source, StateReader
 from sync_profiles.core.types import Key, Known, Mapped, Page, PendingRow, Profile, ScanFull, ScanPlan, Unmappable
+
+KEYS_A_PAGE = 1000
+
+
+def key_pages(source: Source, keys: Sequence[Key]) -> Iterator[Page]:
+    """The rows that exist among ``keys``, in pages; a page may be empty."""
+    for start in range(0, len(keys), KEYS_A_PAGE):
+        yield source.read(keys[start : start + KEYS_A_PAGE])
 
 
 class Compared(msgspec.Struct, frozen=True):

@@ -11,12 +11,11 @@ from sync_profiles.core import guards, scanplan
 from sync_profiles.core.changes import Change
 from sync_profiles.core.ports import StateReader
 from sync_profiles.core.types import Key, Known, Outgoing, Page, Profile, ScanFull, ScanPlan, Unmappable
-from sync_profiles.engine.compare import Comparison
+from sync_profiles.engine.compare import Comparison, key_pages
 from sync_profiles.engine.parts import Parts
 from sync_profiles.engine.sweep import Seen, missing
 
 Why = Literal["new", "changed", "deleted", "rejected"]
-KEYS_A_PAGE = 1000
 
 
 class Finding(msgspec.Struct, frozen=True):
@@ -59,7 +58,7 @@ class Survey:
         removing = self._parts.policy.on_delete != "ignore"
         seen = Seen(self._reader.ordinal_limit()) if isinstance(plan, ScanFull) and removing else None
         due = [row.key for row in self._reader.due(1_000_000, self._now) if row.kind == "row"]
-        for page in _key_pages(self._parts, due):
+        for page in key_pages(self._parts.source, due):
             yield from self._compared(comparison, page, seen, frozenset(due))
         met = frozenset(due)
         for page in self._parts.source.pages(plan):
@@ -70,7 +69,7 @@ class Survey:
 
     def selected(self, keys: Sequence[Key]) -> Iterator[Finding]:
         """Every row (or those of ``keys``) as it would be sent the first time, changed or not."""
-        pages = _key_pages(self._parts, keys) if keys else self._parts.source.pages(ScanFull("preview"))
+        pages = key_pages(self._parts.source, keys) if keys else self._parts.source.pages(ScanFull("preview"))
         for page in pages:
             for entry in self._parts.mapper(page).mapped:
                 if isinstance(entry, Profile):
@@ -114,11 +113,6 @@ class Survey:
 
 def _records(outgoing: Outgoing) -> tuple[bytes, ...]:
     return tuple(bytes(raw) for raw in msgspec.json.decode(b"[" + outgoing.body + b"]", type=list[msgspec.Raw]))
-
-
-def _key_pages(parts: Parts, keys: Sequence[Key]) -> Iterator[Page]:
-    for start in range(0, len(keys), KEYS_A_PAGE):
-        yield parts.source.read(keys[start : start + KEYS_A_PAGE])
 
 
 def _without(page: Page, met: frozenset[Key]) -> Page:
