@@ -160,8 +160,6 @@ class SyncState(SyncReader):
             self._drop(connection, schema.profile, schema.journal, schema.pending, schema.inflight)
             # Ordinals go on: a sweep's bitmap may still be about.
             self._set(connection, profiles=0, watermark=None)
-        if self._journal is not None:
-            self._journal = Journal(self._database, self._sync_id)
 
     def _drop(self, connection: sa.Connection, *tables: sa.Table) -> None:
         for table in tables:
