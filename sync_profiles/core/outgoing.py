@@ -9,11 +9,13 @@ from typing import Any
 import msgspec
 from msgspec import UNSET, Raw
 
+from sync_profiles.core.changes import Change
 from sync_profiles.core.problems import ValueProblem
 from sync_profiles.core.properties import Reader
 from sync_profiles.core.records import RECORD_BYTES_MAX, Envelope, Layout, encode, flaw, suspects
-from sync_profiles.core.types import DistinctId, Key, Known, OnDelete, OnNull, Outgoing, Profile, Row, Shape, Unmappable
+from sync_profiles.core.types import DistinctId, Key, OnDelete, OnNull, Outgoing, Profile, Row, Shape, Unmappable
 
+PATTERNS_MAX = 10_000
 PROPERTIES_MAX = 2000  # Mixpanel: "attempts to add more will fail"
 
 
@@ -57,17 +59,23 @@ class Composer:
         self._skip_nulls = on_null == "skip"
         self._set, self._once, self._union = set_, set_once, union
         self._nullable = (*set_.layout.names, *union.layout.names)
+        self._patterns: dict[Shape, Shape] = {}
         self._sticky = frozenset(set_once.layout.names)
         self.names: Shape = (*set_.layout.names, *set_once.layout.names, *union.layout.names)
 
-    def outgoing(
-        self, profile: Profile, known: Known | None, prior: Shape, *, every_null: bool
-    ) -> Outgoing | Unmappable:
-        """See ``Mapper.outgoing``."""
-        try:
-            return self._composed(profile, known, prior, every_null=every_null)
-        except _Refused as refusal:
-            return Unmappable(profile.key, profile.distinct_id, refusal.code, refusal.reason)
+    def outgoing(self, changes: Sequence[Change]) -> list[Outgoing | Unmappable]:
+        """See ``Mapper.outgoing``; ``$set_once`` is converted for all changes at once."""
+        fresh = [change.profile.row for change in changes if change.known is None] if self._once.readers else []
+        once_parts = iter(self._once_parts(fresh) if fresh else ())
+        composed: list[Outgoing | Unmappable] = []
+        for change in changes:
+            profile = change.profile
+            try:
+                once = next(once_parts, _NOTHING) if change.known is None else _NOTHING
+                composed.append(self._composed(change, once or _part(self._once, profile.row)))
+            except _Refused as refusal:
+                composed.append(Unmappable(profile.key, profile.distinct_id, refusal.code, refusal.reason))
+        return composed
 
     def removal(self, key: Key, distinct_id: DistinctId, shape: Shape, policy: OnDelete) -> Outgoing:
         """See ``Mapper.removal``."""
@@ -77,58 +85,94 @@ class Composer:
         if delete:
             body = self._envelope.delete(distinct_id)
         else:
-            body = self._envelope.record(distinct_id, "$unset", encode(shape or self.names))
+            body = self._envelope.record(encode(distinct_id), "$unset", encode(shape or self.names))
         return Outgoing(key, distinct_id, None, shape, body, 1, delete=delete)
 
-    def _composed(self, profile: Profile, known: Known | None, prior: Shape, *, every_null: bool) -> Outgoing:
+    def _composed(self, change: Change, once: _Part) -> Outgoing:
+        profile, prior = change.profile, change.prior
         set_part = self._set_part(profile)
-        once = _part(self._once, profile.row) if known is None and self._once.readers else _NOTHING
         union = _part(self._union, profile.row, empty=False) if self._union.readers else _NOTHING
         given = set_part.names + once.names + union.names
         shape = self.names if len(given) == len(self.names) else given
-        before = known.shape + prior if known else prior
+        before = change.known.shape + prior if change.known else prior
         unset: list[str] = []
-        if every_null or (before and before != given):
-            unset, kept = self._absent(before, set(given), union.quiet, every_null=every_null)
+        if (before and before != given) or (change.every_null and len(given) < len(self.names)):
+            unset, kept = self._absent(before, set(given), union.quiet, every_null=change.every_null)
             if kept:
                 shape = tuple(filter({*given, *kept}.__contains__, self.names))
         records = self._records(profile.distinct_id, set_part, once, union, unset)
-        if not set_part.names and (not records or (known is None and not (once.names or union.names))):
+        if not set_part.names and (not records or (change.known is None and not (once.names or union.names))):
             # Without a $set, a $set_once or a $union nothing is sure to make a new profile exist.
-            records.append(self._envelope.record(profile.distinct_id, "$set", b"{}"))
+            records.append(self._envelope.record(encode(profile.distinct_id), "$set", b"{}"))
+        _check_limits(records, shape)
         body = records[0] if len(records) == 1 else b",".join(records)
-        if len(body) > RECORD_BYTES_MAX or len(shape) > PROPERTIES_MAX:
-            _check_limits(records, shape)
         return Outgoing(profile.key, profile.distinct_id, profile.fingerprint, shape, body, len(records))
 
     def _records(
         self, distinct_id: DistinctId, set_part: _Part, once: _Part, union: _Part, unset: Sequence[str]
     ) -> list[bytes]:
-        record = self._envelope.record
+        record, encoded_id = self._envelope.record, encode(distinct_id)
         records = []
         if set_part.names:
-            records.append(record(distinct_id, "$set", set_part.encoded))
+            records.append(record(encoded_id, "$set", set_part.encoded))
         if once.names:
-            records.append(record(distinct_id, "$set_once", once.encoded))
+            records.append(record(encoded_id, "$set_once", once.encoded))
         if union.names:
-            records.append(record(distinct_id, "$union", union.encoded))
+            records.append(record(encoded_id, "$union", union.encoded))
         if unset:
-            records.append(record(distinct_id, "$unset", encode(unset)))
+            records.append(record(encoded_id, "$unset", encode(unset)))
         return records
 
     def _set_part(self, profile: Profile) -> _Part:
+        names, row = self._present(profile.absent), profile.row
+        for _, reader in self._set.inexact:
+            if not reader.alike(row):
+                return _Part(self._as_sent(profile), names)
+        return _Part(profile.set_json, names)
+
+    def _present(self, absent: Shape) -> Shape:
+        """The names that are not absent; rows share a few patterns of NULLs."""
+        names = self._patterns.get(absent)
+        if names is None:
+            if len(self._patterns) >= PATTERNS_MAX:
+                self._patterns.clear()
+            names = self._patterns[absent] = tuple(name for name in self._set.layout.names if name not in absent)
+        return names
+
+    def _as_sent(self, profile: Profile) -> bytes:
+        """The ``$set`` object with every value as it is stored, where that is not its canonical form."""
         layout = self._set.layout
         values = layout.split(profile.set_json)
-        names = layout.names if all(values) else tuple(compress(layout.names, values))  # UNSET is false, the rest true
-        if not self._set.inexact:
-            return _Part(profile.set_json, names)
         changed: list[Any] | None = None
         for index, reader in self._set.inexact:
             value = reader.sent(profile.row)
             if not _alike(value, values[index]):
                 changed = changed or list(values)
                 changed[index] = value
-        return _Part(layout.encode(changed) if changed else profile.set_json, names)
+        return layout.encode(changed) if changed else profile.set_json
+
+    def _once_parts(self, rows: Sequence[Row]) -> list[_Part | None]:
+        """``$set_once`` of each row; None where it has to be looked at by itself."""
+        columns = tuple(zip(*rows, strict=True))
+        converted = [reader.read(rows, columns) for reader in self._once.readers]
+        if self._once.inexact or any(each.problems for each in converted):
+            return [None] * len(rows)
+        try:
+            encoded = self._once.layout.encode_page([each.values for each in converted], len(rows))
+        except UnicodeEncodeError:
+            return [None] * len(rows)
+        names = self._once.layout.names
+        if any(each.gaps for each in converted):
+            given = [
+                tuple(compress(names, (value is not UNSET for value in values)))
+                for values in zip(*(each.values for each in converted), strict=True)
+            ]
+            parts: list[_Part | None] = list(map(_Part, encoded, given))
+        else:
+            parts = [_Part(text, names) for text in encoded]
+        for index in suspects(encoded):
+            parts[index] = None
+        return parts
 
     def _absent(
         self, before: Iterable[str], present: set[str], quiet: Sequence[str], *, every_null: bool

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -27,18 +28,23 @@ _EPOCH_YEAR = "1970"
 
 
 class Converted(NamedTuple):
-    """One property of a page: a value for each row (``Reader.null`` where there is none), problems by row index."""
+    """One property of a page: a value for each row (``Reader.null`` where there is none), problems by row index.
+
+    ``gaps`` False: no value is ``UNSET``.
+    """
 
     values: Sequence[Any]
     problems: Mapping[int, ValueProblem] = {}
     before_1970: bool = False
+    gaps: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Reader:
     """Reads one property. ``canonical`` and ``sent`` give ``null`` for NULL and raise ``ValueProblem``.
 
-    ``exact``: both forms are the same. ``whole`` converts a page's column at once, or says None: look row by row.
+    ``exact``: both forms are the same. ``alike`` True: they surely are for this row. ``whole`` converts a page's
+    column at once, or says None: look row by row.
     """
 
     name: str
@@ -49,6 +55,7 @@ class Reader:
     dated: bool
     null: Any
     whole: _Whole | None
+    alike: Callable[[Row], bool] = lambda _row: False
 
     def read(self, rows: Sequence[Row], columns: Columns) -> Converted:
         """The canonical values of a page."""
@@ -68,7 +75,7 @@ class Reader:
             if self.dated and isinstance(value, str) and value < _EPOCH_YEAR:
                 before_1970 = True
             values.append(value)
-        return Converted(values, problems, before_1970)
+        return Converted(values, problems, before_1970, gaps=True)
 
 
 def reader(name: str, spec: Property, places: Places, *, null: Any = UNSET) -> Reader:
@@ -85,6 +92,7 @@ def reader(name: str, spec: Property, places: Places, *, null: Any = UNSET) -> R
         dated=dated,
         null=null,
         whole=_whole(spec, places, fallback, dated=dated),
+        alike=_alike(spec, places),
     )
 
 
@@ -152,6 +160,17 @@ def _forms(spec: Property, places: Places) -> tuple[OfRow, OfRow | None, bool]:
     return _formed(spec, places, canonical), None if constant else _formed(spec, places, sent), dated
 
 
+_SHORT_DECIMAL = re.compile(r"-?(?:0|[1-9]\d{0,17})\.\d{0,16}[1-9]|-?[1-9]\d{0,17}|0", re.ASCII)
+
+
+def _alike(spec: Property, places: Places) -> Callable[[Row], bool]:
+    """Whether a row's value is sent in its canonical form: a quick look at decimals, the only ones worth it."""
+    if spec.column is None or places[spec.column][1].kind is not Kind.DECIMAL or spec.type not in (None, "number"):
+        return lambda _row: False
+    index, is_short = places[spec.column][0], _SHORT_DECIMAL.fullmatch
+    return lambda row: row[index] is None or (type(row[index]) is str and is_short(row[index]) is not None)
+
+
 def _or_fallback(form: OfRow, spec: Property, fallback: Any) -> OfRow:
     """NULL becomes the fallback; with a default what is not finite becomes it too."""
     guarded = spec.default is not ABSENT
@@ -184,7 +203,7 @@ def _whole(spec: Property, places: Places, fallback: Any, *, dated: bool) -> _Wh
         return _whole_template(spec.template, places, fallback) if spec.type in (None, "string") else None
     constant = canonical(plain_value(spec, places)(()))
     value = fallback if constant is None else constant
-    return lambda columns: Converted([value] * len(columns[0]))
+    return lambda columns: Converted([value] * len(columns[0]), gaps=value is UNSET)
 
 
 def _whole_column(spec: Property, places: Places, fallback: Any, *, dated: bool) -> _Whole | None:
@@ -201,7 +220,7 @@ def _whole_column(spec: Property, places: Places, fallback: Any, *, dated: bool)
             types.remove(NoneType)
             present = [value for value in values if value is not None]
             if not present:
-                return Converted([fallback] * len(values))
+                return Converted([fallback] * len(values), gaps=fallback is UNSET)
         found = convert(present, types)
         if found is None:
             return None
@@ -209,7 +228,7 @@ def _whole_column(spec: Property, places: Places, fallback: Any, *, dated: bool)
         if present is not values:
             rest = iter(found)
             found = [fallback if value is None else next(rest) for value in values]
-        return Converted(found, {}, before_1970)
+        return Converted(found, {}, before_1970, present is not values and fallback is UNSET)
 
     return converted
 
@@ -228,7 +247,8 @@ def _whole_template(template: str, places: Places, fallback: Any) -> _Whole | No
                 return None
             texts.append(found.values)
         if any(None in values for values in texts):
-            return Converted([fallback if None in row else pattern.format(*row) for row in zip(*texts, strict=True)])
+            filled = [fallback if None in row else pattern.format(*row) for row in zip(*texts, strict=True)]
+            return Converted(filled, gaps=fallback is UNSET)
         return Converted(list(map(pattern.format, *texts)))
 
     return converted

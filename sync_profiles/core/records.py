@@ -14,6 +14,8 @@ from sync_profiles.core.types import DistinctId
 
 RECORD_BYTES_MAX = 1_000_000  # Mixpanel: 1 MB a record
 
+OPERATIONS = ("$set", "$set_once", "$union", "$unset")
+
 encode = msgspec.json.Encoder().encode
 _ESCAPE = re.compile(rb"\\u(?:0000|[dD][89a-fA-F])")
 _NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
@@ -56,14 +58,15 @@ class Envelope:
         id_name = b"$distinct_id" if group_key is None else b"$group_id"
         self._start = encode(start)[:-1] + b',"%b":' % id_name
         place = b',"$ip":"0"' if group_key is None else b""  # no location from this machine's address
-        self._rest = place + (b',"$ignore_time":true' if ignore_time and place else b"")
+        rest = place + (b',"$ignore_time":true' if ignore_time and place else b"")
+        self._middle = {name: rest + b',"%b":' % name.encode() for name in OPERATIONS}
         # A delete can leave an "Updated at" behind that no later import lowers (a maintainer's word in issue 102 of
         # mixpanel-node); and it means this very ID, not one that it may be an alias of.
         self._delete = place + (b',"$ignore_time":true,"$ignore_alias":true' if place else b"")
 
-    def record(self, distinct_id: DistinctId, operation: str, payload: bytes) -> bytes:
-        """One record; ``payload`` is the operation's encoded value."""
-        return b'%b%b%b,"%b":%b}' % (self._start, encode(distinct_id), self._rest, operation.encode(), payload)
+    def record(self, encoded_id: bytes, operation: str, payload: bytes) -> bytes:
+        """One record; ``encoded_id`` is the distinct ID as JSON, ``payload`` the operation's encoded value."""
+        return b"%b%b%b%b}" % (self._start, encoded_id, self._middle[operation], payload)
 
     def delete(self, distinct_id: DistinctId) -> bytes:
         """The record that removes a profile."""

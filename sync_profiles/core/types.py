@@ -157,8 +157,9 @@ class Profile(msgspec.Struct, frozen=True, gc=False):
     """What Mixpanel should hold for one row.
 
     ``fingerprint`` (16 bytes) covers the canonical form of every property that is sent on each change; ``$set_once``
-    is not part of it. ``set_json`` is the ``$set`` object in canonical form. Everything else is derived from ``row``
-    by the mapper when, and only when, the profile has to be sent.
+    is not part of it. ``set_json`` is the ``$set`` object in canonical form, ``absent`` names the properties that are
+    left out of it. Everything else is derived from ``row`` by the mapper when, and only when, the profile has to be
+    sent.
     """
 
     key: Key
@@ -166,6 +167,7 @@ class Profile(msgspec.Struct, frozen=True, gc=False):
     fingerprint: bytes
     set_json: bytes
     row: Row
+    absent: Shape = ()
 
 
 class Unmappable(msgspec.Struct, frozen=True):

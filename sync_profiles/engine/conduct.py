@@ -94,6 +94,6 @@ def remove_gone(work: Working, *, allow: bool) -> None:
     wanted = removals.due(work.course.now())
     if not allow:
         raise_if(removals.guard(wanted))
-    for removal in removals.outgoing(wanted):
-        work.delivery.offer(removal)
+    for some in removals.outgoing(wanted):
+        work.delivery.offer(some)
     work.delivery.drain()

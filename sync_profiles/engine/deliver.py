@@ -20,6 +20,9 @@ from sync_profiles.errors import AccessError, ConfigError, SyncProfilesError, Te
 STOP_PATIENCE_S = 25.0
 """After a stop was asked, requests in flight get this long; what is open then is a pending row of the next run."""
 
+SETTLE_EVERY_S = 0.05
+"""While replies come in one after another they are settled together, this often; nothing else holds one back."""
+
 SUSPECTS_MAX = 10
 """So many single profiles refused, with none accepted in this run, are not the rows' fault."""
 
@@ -39,8 +42,10 @@ class DeliverySettings(msgspec.Struct, frozen=True):
 class Delivery:
     """Sends profiles in batches, a bounded number in flight, and settles every reply (promises 4, 5 and 6).
 
-    A batch is written down as in flight before its first byte leaves, in the same transaction that settles the
-    replies which came in meanwhile. ``open_keys`` are the keys on their way: their acknowledgement is not known yet.
+    A batch is written down as in flight before its first byte leaves. Commits cost more than anything else here, so
+    one transaction writes down all batches that wait and settles all replies that came in meanwhile; a reply waits for
+    its settlement only while others come in at once. ``open_keys`` are the keys on their way: their acknowledgement is
+    not known yet.
     """
 
     def __init__(self, destination: Destination, state: State, settings: DeliverySettings, course: Course) -> None:
@@ -52,12 +57,15 @@ class Delivery:
         self._clock = course.surroundings.clock
         self._stop = course.stop
         self._cutter = Cutter(records_max=settings.records_max)
-        self._ready: deque[Batch] = deque()
-        self._written: set[int] = set()
-        self._in_flight: dict[int, Batch] = {}
-        self._ids_in_flight: set[str] = set()
-        self.open_keys: set[Key] = set()
         self._number = 0
+        self._waiting: deque[Batch] = deque()
+        self._unwritten: dict[int, Batch] = {}
+        self._in_flight: dict[int, Batch] = {}
+        self._ids_in_flight: set[DistinctId] = set()
+        self.open_keys: set[Key] = set()
+        self._unsettled: list[Settlement] = []
+        self._landed: list[int] = []
+        self._committed_at = self._clock.monotonic()
         self._accepted = False
         self._suspects: list[tuple[Outgoing, str]] = []
         self._held: list[int] = []
@@ -71,106 +79,113 @@ class Delivery:
         """Requests whose answer has not come yet."""
         return len(self._in_flight)
 
-    def offer(self, profile: Outgoing) -> None:
-        """Take a profile; blocks while more is waiting than can be in flight. After a failure it is left alone."""
-        self.open_keys.add(profile.key)
-        full = self._cutter.add(profile)
-        if full:
-            self._ready.append(self._batch(full))
+    def offer(self, profiles: Sequence[Outgoing]) -> None:
+        """Take profiles; blocks while more is waiting than can be in flight. After a failure they are left alone."""
+        self.open_keys.update([profile.key for profile in profiles])
+        for profile in profiles:
+            full = self._cutter.add(profile)
+            if full:
+                self._enqueue(full)
+        self._advance()
+        while len(self._waiting) > self._settings.limit() and self._wait_for_reply():
             self._advance()
-            while len(self._ready) > self._settings.limit() and self._wait_for_reply():
-                self._advance()
 
     def drain(self) -> None:
         """Send what is left and wait until every answer is settled; raises what stopped the sending."""
-        self._ready.extend(map(self._batch, self._cutter.rest()))
+        for cut in self._cutter.rest():
+            self._enqueue(cut)
         self._advance()
-        while self._ready or self._in_flight:
+        while self._waiting or self._in_flight:
             if not self._wait_for_reply():
                 break
             self._advance()
+        self._commit()
         self._reject_suspects()
         if self.failure is not None:
             raise self.failure
 
     def close(self) -> None:
         """Send nothing more, settle what is in flight for as long as patience lasts, and let the threads go."""
-        self._ready.clear()
         deadline = self._clock.monotonic() + STOP_PATIENCE_S
         while self._in_flight and self._clock.monotonic() < deadline:
-            self._take_replies(wait_s=0.2, dispatch=False)
+            self._take_replies(wait_s=0.2)
+        self._give_up()
+        self._commit()
         for _ in self._threads:
             self._outbox.put(None)
+        self._threads.clear()
 
-    # --- the loop's two halves ---------------------------------------------------------------------------------
+    # --- the loop --------------------------------------------------------------------------------------------------
 
     def _advance(self) -> None:
-        """Settle the replies that are there and send what may be sent, in one transaction."""
-        self._take_replies(wait_s=0.0, dispatch=True)
+        """Take the replies that are there, settle them when it is time, and send what may be sent."""
+        self._take_replies(wait_s=0.0)
+        next_one = self._next() if self._may_send() else None
+        blocked = next_one is not None and next_one.number in self._unwritten
+        overdue = self._clock.monotonic() - self._committed_at >= SETTLE_EVERY_S
+        if blocked or ((overdue or not self._waiting) and self._landed):
+            self._commit()
+        while self._may_send() and (batch := self._next()) is not None and batch.number not in self._unwritten:
+            self._waiting.remove(batch)
+            self._in_flight[batch.number] = batch
+            self._ids_in_flight.update(_ids(batch))
+            self._hand_out(batch)
 
     def _wait_for_reply(self) -> bool:
         """Wait for one reply; False when none will come because sending stopped and nothing is in flight."""
         if not self._in_flight:
-            return self._may_send() and bool(self._ready)
+            return self._may_send() and bool(self._waiting)
         if self._stop.cause is not None:
             self.close()
             return False
-        self._take_replies(wait_s=0.2, dispatch=True)
+        self._take_replies(wait_s=0.2)
         return True
 
-    def _take_replies(self, *, wait_s: float, dispatch: bool) -> None:
-        settlements: list[Settlement] = []
-        landed: list[int] = []
+    def _take_replies(self, *, wait_s: float) -> None:
         try:
             batch, verdict = self._replies.get(timeout=wait_s) if wait_s else self._replies.get_nowait()
             while True:
-                settlements.append(self._settled(batch, verdict, landed))
+                self._unsettled.append(self._settled(batch, verdict))
+                self._tally.progress("sending", len(self._in_flight))
                 batch, verdict = self._replies.get_nowait()
         except queue.Empty:
             pass
-        batches = self._next_batches() if dispatch else []
-        if not landed and not batches:
-            return
-        self._state.settle(merged(settlements, landed=landed, dispatched=self._unwritten(batches)), self._course.now())
-        for batch in batches:
-            self._hand_out(batch)
-        self._tally.progress("sending", len(self._in_flight))
 
-    def _unwritten(self, batches: Sequence[Batch]) -> list[InFlight]:
-        """What has to be written down now: batches about to leave, and halves of a batch that may be stored in part.
+    def _commit(self) -> None:
+        """Settle the replies taken so far and write down the batches that wait, halves of refused ones among them."""
+        if self._landed or self._unwritten:
+            written = [InFlight(batch.number, batch.profiles) for batch in self._unwritten.values()]
+            self._state.settle(merged(self._unsettled, landed=self._landed, dispatched=written), self._course.now())
+            self._unsettled, self._landed = [], []
+            self._unwritten.clear()
+        self._committed_at = self._clock.monotonic()
 
-        Halves that wait for their turn when a run dies are pending rows of the next one, too.
-        """
-        halves = [batch for batch in self._ready if batch.profiles[0].doubt != "none"]
-        new = [batch for batch in (*batches, *halves) if batch.number not in self._written]
-        self._written.update(batch.number for batch in new)
-        return [InFlight(batch.number, batch.profiles) for batch in new]
+    def _give_up(self) -> None:
+        """Batches that never left are no longer written down; halves of one that did stay so, for the next run."""
+        for batch in self._waiting:
+            if batch.profiles[0].doubt == "none" and self._unwritten.pop(batch.number, None) is None:
+                self._landed.append(batch.number)
+        self._waiting.clear()
 
-    # --- sending -----------------------------------------------------------------------------------------------
+    # --- sending ---------------------------------------------------------------------------------------------------
 
     def _may_send(self) -> bool:
         return self.failure is None and self._stop.cause is None
 
-    def _next_batches(self) -> list[Batch]:
-        """As many ready cuts as may fly now, never one that holds an ID which is in flight already."""
-        batches: list[Batch] = []
-        while (
-            self._ready
-            and self._may_send()
-            and len(self._in_flight) < min(self._settings.limit(), self._settings.threads)
-        ):
-            batch = next((b for b in self._ready if self._ids_in_flight.isdisjoint(_ids(b))), None)
-            if batch is None:
-                break
-            self._ready.remove(batch)
-            self._in_flight[batch.number] = batch
-            self._ids_in_flight.update(_ids(batch))
-            batches.append(batch)
-        return batches
-
-    def _batch(self, cut: tuple[Outgoing, ...]) -> Batch:
+    def _enqueue(self, cut: tuple[Outgoing, ...], *, first: bool = False) -> None:
         self._number += 1
-        return Batch(self._number, cut, group=self._settings.group)
+        batch = Batch(self._number, cut, group=self._settings.group)
+        self._unwritten[batch.number] = batch
+        if first:
+            self._waiting.appendleft(batch)
+        else:
+            self._waiting.append(batch)
+
+    def _next(self) -> Batch | None:
+        """The next batch that may fly: never one that holds an ID which is in flight already."""
+        if len(self._in_flight) >= min(self._settings.limit(), self._settings.threads):
+            return None
+        return next((batch for batch in self._waiting if self._ids_in_flight.isdisjoint(_ids(batch))), None)
 
     def _hand_out(self, batch: Batch) -> None:
         if len(self._threads) < min(self._settings.threads, len(self._in_flight)):
@@ -189,9 +204,8 @@ class Delivery:
 
     # --- settling ----------------------------------------------------------------------------------------------
 
-    def _settled(self, batch: Batch, verdict: Verdict | BaseException, landed: list[int]) -> Settlement:
+    def _settled(self, batch: Batch, verdict: Verdict | BaseException) -> Settlement:
         del self._in_flight[batch.number]
-        self._written.discard(batch.number)
         self._ids_in_flight.difference_update(_ids(batch))
         if isinstance(verdict, BaseException):
             raise verdict
@@ -203,14 +217,15 @@ class Delivery:
         if isinstance(verdict, TooLarge):
             self._cutter.shrink(batch.size // 2)
         # Halves go first: depth first finds the single bad record with the fewest requests.
-        self._ready.extendleft(map(self._batch, reversed(step.again)))
+        for half in reversed(step.again):
+            self._enqueue(half, first=True)
         self._fail(step.stop)
         now = self._course.now()
         suspects = self._judge(step.rejected)
         # A batch whose refusal is not judged yet stays written down as in flight.
         self._held.append(batch.number)
         if not self._suspects:
-            landed += self._held
+            self._landed += self._held
             self._held = []
         waiting = self._state.waiting([profile.key for profile, _ in suspects]) if suspects else {}
         settled = msgspec.structs.replace(step, rejected=tuple(suspects))
@@ -243,7 +258,7 @@ class Delivery:
 
     def _reject_suspects(self) -> None:
         """At the end few were refused and none accepted: then it is the rows after all."""
-        if self.failure is None and self._suspects and not self._ready and not self._in_flight:
+        if self.failure is None and self._suspects and not self._waiting and not self._in_flight:
             self._accepted = True
             suspects = self._judge(())
             waiting = self._state.waiting([profile.key for profile, _ in suspects])

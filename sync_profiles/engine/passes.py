@@ -15,6 +15,7 @@ from sync_profiles.core.types import (
     Key,
     Known,
     Limit,
+    Outgoing,
     Page,
     PendingKind,
     PendingRow,
@@ -100,17 +101,16 @@ class Pass:
 
     def _offer(self, changed: Sequence[Change]) -> list[Unmappable]:
         refused: list[Unmappable] = []
-        for change in changed:
-            outgoing = self._parts.mapper.outgoing(
-                change.profile, change.known, prior=change.prior, every_null=change.every_null
-            )
+        ready: list[Outgoing] = []
+        for change, outgoing in zip(changed, self._parts.mapper.outgoing_page(changed), strict=True):
             if isinstance(outgoing, Unmappable):
                 refused.append(outgoing)
-                continue
-            if change.former is not None:
+            elif change.former is None:
+                ready.append(outgoing)
+            else:
                 former = (change.former.distinct_id, change.former.shape)
-                outgoing = msgspec.structs.replace(outgoing, former=former)
-            self._delivery.offer(outgoing)
+                ready.append(msgspec.structs.replace(outgoing, former=former))
+        self._delivery.offer(ready)
         return refused
 
     def _settle(self, compared: Compared, rejected: Sequence[Unmappable]) -> None:

@@ -81,12 +81,11 @@ class Removals:
         first_time = sum(1 for row in wanted if row.code != DELETE_AGAIN)
         return guards.mass_delete(self._policy.max_delete, first_time, self._state.known_count())
 
-    def outgoing(self, wanted: Sequence[PendingRow]) -> Iterator[Outgoing]:
-        """The records that remove them."""
+    def outgoing(self, wanted: Sequence[PendingRow]) -> Iterator[list[Outgoing]]:
+        """The records that remove them, in chunks."""
         for chunk in _chunks(list(wanted), CHUNK):
             known = self._state.known([row.key for row in chunk])
-            for row in chunk:
-                yield self._removal(row, known.get(row.key))
+            yield [self._removal(row, known.get(row.key)) for row in chunk]
 
     def _removal(self, row: PendingRow, known: Known | None) -> Outgoing:
         assert row.distinct_id is not None, "a gone row names the profile to remove"  # noqa: S101 - the type allows it
