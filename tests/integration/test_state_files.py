@@ -461,6 +461,38 @@ def test_a_long_journal_is_merged_during_the_run(path: Path, monkeypatch: pytest
 
 # --- several processes ---------------------------------------------------------------------------------------------
 
+SETTLES = """
+import sys
+sys.path[:0] = sys.argv[2:]
+from test_state_files import NOW, Settlement, acks, opened
+from pathlib import Path
+with opened(Path(sys.argv[1])) as store:
+    state = store.sync("users")
+    state.begin_run("run", NOW)
+    for start in range(0, 10**9, 50):
+        state.settle(Settlement(acknowledged=acks(50, start=start)), NOW)
+        print(start + 50, flush=True)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no kill -9 on this system")
+def test_what_was_settled_survives_a_kill(path: Path) -> None:
+    tests = [str(Path(__file__).parent), str(Path(__file__).parents[1])]
+    process = subprocess.Popen([sys.executable, "-c", SETTLES, str(path), *tests], stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    settled = 0
+    while settled < 1000:
+        settled = int(process.stdout.readline())
+    process.kill()
+    settled = max([settled, *[int(line) for line in process.communicate()[0].split("\n")[:-1]]])
+    with opened(path) as store:
+        state = store.sync("users")
+        state.begin_run("next", NOW)
+        assert state.known_count() >= settled
+        assert state.known_count() % 50 == 0, "half a settlement"
+        assert len(state.known([entry.key for entry in acks(settled)])) == settled
+
+
 RUNS = """
 import sys
 sys.path[:0] = sys.argv[3:]
