@@ -23,6 +23,7 @@ from sync_profiles.engine.course import Surroundings
 from sync_profiles.engine.dryrun import DryRun
 from sync_profiles.engine.parts import Outlet, Parts, Policy, Sync
 from sync_profiles.errors import ConfigError
+from sync_profiles.source.ahead import ReadAhead
 from sync_profiles.source.sql import Database, Model, ModelSpec, open_database, open_source
 from sync_profiles.state.files import StateFiles, default_path, path_of
 from sync_profiles.state.lock import RunLock
@@ -120,7 +121,7 @@ def open_parts(config: Config, sync: SyncConfig, *, where: str | None = None, ma
     token = _MASKED_TOKEN if masked else config.mixpanel.token.reveal()
     mapper = _mapper(config, sync, model, token)
     source = open_source(model, mapper.columns, distinct_id=sync.mapping.distinct_id, extra_where=where)
-    return Parts(source, mapper, _identity(config, sync, database, model, mapper), _policy(sync, model))
+    return Parts(ReadAhead(source), mapper, _identity(config, sync, database, model, mapper), _policy(sync, model))
 
 
 def _model(config: Config, sync: SyncConfig, database: Database) -> Model:

@@ -20,7 +20,7 @@ from sync_profiles.errors import AccessError, ConfigError, SyncProfilesError, Te
 STOP_PATIENCE_S = 25.0
 """After a stop was asked, requests in flight get this long; what is open then is a pending row of the next run."""
 
-SETTLE_EVERY_S = 0.05
+SETTLE_EVERY_S = 0.25
 """While replies come in one after another they are settled together, this often; nothing else holds one back."""
 
 SUSPECTS_MAX = 10
@@ -99,6 +99,8 @@ class Delivery:
             if not self._wait_for_reply():
                 break
             self._advance()
+        if not self._may_send():
+            self._give_up()
         self._commit()
         self._reject_suspects()
         if self.failure is not None:

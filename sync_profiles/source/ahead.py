@@ -1,0 +1,78 @@
+"""A source that reads the next page while the last one is worked on: the wait for the database costs no time."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Iterator, Sequence
+
+from sync_profiles.core.ports import Source
+from sync_profiles.core.types import DistinctId, Key, Page, ScanPlan, Watermark
+
+_END = object()
+_GIVE_UP_POLL_S = 0.1
+
+
+class ReadAhead:
+    """Itself a source. Pages are read by one other thread, at most one page ahead; everything else passes through."""
+
+    def __init__(self, inner: Source) -> None:
+        self._inner = inner
+
+    def watermark(self) -> Watermark:
+        """Where the source stands now."""
+        return self._inner.watermark()
+
+    def pages(self, plan: ScanPlan) -> Iterator[Page]:
+        """The same pages in the same order; what reading raises is raised here."""
+        pages: queue.Queue[object] = queue.Queue(maxsize=1)
+        given_up = threading.Event()
+        reading = threading.Thread(
+            target=_read, args=(self._inner.pages(plan), pages, given_up), name="read-ahead", daemon=True
+        )
+        reading.start()
+        try:
+            while (found := pages.get()) is not _END:
+                if isinstance(found, BaseException):
+                    raise found
+                assert isinstance(found, Page), "the thread hands over pages"  # noqa: S101 - narrows the type
+                yield found
+        finally:
+            given_up.set()
+
+    def read(self, keys: Sequence[Key]) -> Page:
+        """The rows that exist among ``keys``."""
+        return self._inner.read(keys)
+
+    def duplicates(self) -> Iterator[Page]:
+        """Rows that may share their distinct ID with another row."""
+        return self._inner.duplicates()
+
+    def sharing(self, ids: Sequence[DistinctId]) -> Page:
+        """All rows that may have one of these distinct IDs."""
+        return self._inner.sharing(ids)
+
+    def estimate(self, plan: ScanPlan) -> int | None:
+        """About how many rows the plan will read."""
+        return self._inner.estimate(plan)
+
+
+def _read(source: Iterator[Page], pages: queue.Queue[object], given_up: threading.Event) -> None:
+    try:
+        for page in source:
+            if not _hand_over(page, pages, given_up):
+                return
+        _hand_over(_END, pages, given_up)
+    except BaseException as error:  # noqa: BLE001 - raised again where the pages are taken
+        _hand_over(error, pages, given_up)
+
+
+def _hand_over(found: object, pages: queue.Queue[object], given_up: threading.Event) -> bool:
+    """Wait for room; False when nobody takes pages any more."""
+    while not given_up.is_set():
+        try:
+            pages.put(found, timeout=_GIVE_UP_POLL_S)
+        except queue.Full:
+            continue
+        return True
+    return False
