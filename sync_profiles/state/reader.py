@@ -18,6 +18,9 @@ from sync_profiles.state.journal import blocks, has_rows
 LOOKUP_KEYS = 500
 """Keys in one look-up statement; more are no faster."""
 
+OWNERS_IDS = 5000
+"""IDs looked up by one scan."""
+
 SWEEP_KEYS = 1000
 """Keys read at once by a sweep; a chunk of it holds up to twice as many."""
 
@@ -54,7 +57,7 @@ def _owners_sql(count: int) -> str:
     return (
         f"WITH wanted (id) AS (VALUES {_values(count)})"
         " SELECT p.key FROM wanted CROSS JOIN profile p ON p.sync_id = ? AND p.key = wanted.id"
-        " UNION SELECT p.key FROM wanted CROSS JOIN profile p ON p.sync_id = ? AND p.distinct_id = wanted.id"
+        " UNION SELECT key FROM profile WHERE sync_id = ? AND distinct_id IN (SELECT id FROM wanted)"
         " UNION SELECT key FROM journal WHERE sync_id = ? AND coalesce(distinct_id, key) IN (SELECT id FROM wanted)"
     )
 
@@ -132,6 +135,8 @@ class SyncReader:
 
     def _merged(self, connection: sa.Connection, keys: Sequence[Key]) -> dict[Key, Known]:
         found: dict[Key, Known] = {}
+        if not self._of_sync(connection, "profiles"):
+            return found
         for block in blocks(keys, LOOKUP_KEYS):
             rows = connection.exec_driver_sql(_known_sql(len(block)), (*block, self._sync_id)).all()
             shapes = {number: self._database.shape(connection, number) for number in {row[3] for row in rows}}
@@ -157,7 +162,7 @@ class SyncReader:
         """Known keys that hold one of these distinct IDs."""
         candidates: set[Key] = set()
         with self._database.reading() as connection:
-            for block in blocks(ids, LOOKUP_KEYS):
+            for block in blocks(ids, OWNERS_IDS):
                 rows = connection.exec_driver_sql(_owners_sql(len(block)), (*block, *[self._sync_id] * 3))
                 candidates.update(rows.scalars())
         wanted = set(ids)

@@ -62,14 +62,11 @@ profile = sa.Table(
     sa.PrimaryKeyConstraint("sync_id", "key"),
     sqlite_with_rowid=False,
 )
-"""What Mixpanel acknowledged; ``distinct_id`` is NULL where it equals the key, which halves the size of a row."""
+"""What Mixpanel acknowledged; ``distinct_id`` is NULL where it equals the key, which halves the size of a row.
 
-sa.Index(
-    "profile_distinct_id",
-    profile.c.sync_id,
-    profile.c.distinct_id,
-    sqlite_where=profile.c.distinct_id.is_not(None),
-)
+No index on it: whoever asks for the owners of an ID (before a removal, which is rare) pays with a scan, instead of
+every acknowledgement with a random write.
+"""
 
 journal = sa.Table(
     "journal",
