@@ -132,6 +132,7 @@ def _model(config: Config, sync: SyncConfig, database: Database) -> Model:
         primary_key=sync.primary_key,
         where=sync.where,
         cursor=sync.cursor if sync.detect != "full" else None,
+        detect=sync.detect,
         **({"page_size": sync.page_size} if sync.page_size is not None else {}),
     )
     try:

@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 from sync_profiles.core.types import (
+    Horizon,
     Identity,
     Known,
     Outgoing,
@@ -81,3 +82,17 @@ def removal(key: str = "1", **changes: Any) -> Outgoing:
 def identity(**changes: Any) -> Identity:
     """What a state belongs to."""
     return msgspec.structs.replace(Identity("s", "postgresql app users", "p", "region us", "m"), **changes)
+
+
+def horizon(**changes: Any) -> Horizon:
+    """Where a quiet PostgreSQL stood."""
+    made = Horizon(
+        xmin=5_000_000_000,
+        xmax=5_000_000_000,
+        system="7",
+        timeline="1",
+        started="1700000000.5",
+        relation="5/16384",
+        schema="s",
+    )
+    return msgspec.structs.replace(made, **changes)

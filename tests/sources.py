@@ -31,7 +31,8 @@ def opened(database: LiveDatabase, *, timeout_s: float = 60) -> Iterator[Databas
 def model_of(database: LiveDatabase, **spec: Any) -> Model:
     """The model of one table or query; its connection is given back right away and taken again when needed."""
     with opened(database) as reader:
-        return reader.model(ModelSpec(**{"table": None if "query" in spec else "users", **spec}))
+        detect = "cursor" if "cursor" in spec else "full"
+        return reader.model(ModelSpec(**{"table": None if "query" in spec else "users", "detect": detect, **spec}))
 
 
 def source_of(

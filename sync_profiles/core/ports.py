@@ -34,7 +34,11 @@ class Source(Protocol):
         ...
 
     def pages(self, plan: ScanPlan) -> Iterator[Page]:
-        """Every row the plan selects, at least once, in pages."""
+        """Every row the plan selects, at least once, in pages, some of which may be empty.
+
+        With a horizon in the watermark, a row that is written while the pages are read may be left out: its version
+        is one that ``ScanSinceXid`` of that horizon selects.
+        """
         ...
 
     def read(self, keys: Sequence[Key]) -> Page:
@@ -54,6 +58,13 @@ class Source(Protocol):
 
     def estimate(self, plan: ScanPlan) -> int | None:
         """About how many rows the plan will read, for a progress bar; None when it is not cheap to know."""
+        ...
+
+    def notes(self) -> Sequence[tuple[str, str]]:
+        """What the operator should know of how this model is read, as far as it is known: (code, message).
+
+        Asked before and after a pass; each is told once a run.
+        """
         ...
 
 

@@ -108,22 +108,49 @@ class Limit(msgspec.Struct, frozen=True):
 # --- reading -------------------------------------------------------------------------------------------------------
 
 
+class Horizon(msgspec.Struct, frozen=True, kw_only=True):
+    """Where PostgreSQL's transaction counter stood, and whose counter it is. Stored as JSON within a watermark.
+
+    ``xmin`` (64 bit) is the lowest transaction that was still running: everything below was complete. ``xmax`` is the
+    next one to be given out. A counter means nothing to another server (``system``), to another line of its history
+    (``timeline``), after a restart that may have lost its tail (``started``), for another table (``relation``: oids
+    of database and table); and a changed ``schema`` (a hash) changes rows without a transaction in them. ``stuck``
+    counts the runs in a row that found the same transaction running.
+    """
+
+    xmin: int
+    xmax: int
+    system: str
+    timeline: str
+    started: str
+    relation: str
+    schema: str
+    stuck: int = 0
+
+
 class Watermark(msgspec.Struct, frozen=True):
     """Where the source stood when a run began to read. Stored as JSON; a field is only ever added.
 
     ``cursor`` is the largest value of the cursor column, clamped to the database's now, as the database's own text.
-    ``full_at`` is when the last complete full pass began (unix seconds).
+    ``full_at`` is when the last complete full pass began (unix seconds). ``horizon`` belongs to detection "xmin".
     """
 
     detection: Literal["xmin", "cursor", "full"]
     cursor: str | None = None
     full_at: float | None = None
-    extra: dict[str, Json] = {}
+    horizon: Horizon | None = None
 
 
 class ScanFull(msgspec.Struct, frozen=True):
-    """All rows, in key order."""
+    """All rows, in the order that suits the source."""
 
+    reason: str
+
+
+class ScanSinceXid(msgspec.Struct, frozen=True):
+    """Rows whose version was written by transaction ``horizon`` (64 bit) or a later one."""
+
+    horizon: int
     reason: str
 
 
@@ -140,7 +167,7 @@ class ScanCursor(msgspec.Struct, frozen=True):
     nulls: bool = True
 
 
-ScanPlan: TypeAlias = ScanFull | ScanCursor
+ScanPlan: TypeAlias = ScanFull | ScanCursor | ScanSinceXid
 
 
 class Page(msgspec.Struct, frozen=True):

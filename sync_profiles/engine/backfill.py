@@ -9,7 +9,7 @@ from __future__ import annotations
 import msgspec
 
 from sync_profiles.core import scanplan
-from sync_profiles.core.types import Key, ScanCursor, ScanFull, ScanPlan
+from sync_profiles.core.types import Key, ScanCursor, ScanFull, ScanPlan, ScanSinceXid
 from sync_profiles.engine.compare import key_pages
 from sync_profiles.engine.conduct import Forced, Working, conduct, remove_gone
 from sync_profiles.engine.course import Course, Surroundings
@@ -63,6 +63,9 @@ def _backfill(course: Course, sync: Sync, selection: Selection) -> None:
         work.rows.due_rows()
         pages = key_pages(parts.source, selection.keys)
         complete = work.rows.take_all(pages) if selection.keys else work.rows.scan(plan)
+        if complete and now.horizon is not None and isinstance(plan, ScanFull) and not selection.keys:
+            # Rows that moved while the pages were read have a version of their own now.
+            complete = work.rows.scan(ScanSinceXid(now.horizon.xmin, plan.reason))
         work.delivery.drain()
         work.rows.check_rejects()
         if complete:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import msgspec
 
-from sync_profiles.core import guards
+from sync_profiles.core import guards, scanplan
 from sync_profiles.core.ports import StateReader
 from sync_profiles.core.types import ScanFull
 from sync_profiles.engine.course import Course, Surroundings
@@ -47,7 +47,8 @@ def _survey(course: Course, dry: DryRun, options: RunOptions) -> None:
         raise_if(guards.another_owner(dry.reader.identity(), parts.identity))
     survey = Survey(parts, dry.reader, course.now())
     plan = survey.plan(asked_full=options.full)
-    course.announce("full" if isinstance(plan, ScanFull) else "cursor", plan.reason, parts.source.estimate(plan))
+    course.announce(scanplan.detection_of(plan), plan.reason, parts.source.estimate(plan))
+    course.tally.warn_all(parts.source.notes())
     tally = course.tally
     for finding in survey.changed(plan):
         if course.stop.cause is not None:

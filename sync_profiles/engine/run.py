@@ -33,9 +33,11 @@ def _hourly(course: Course, sync: Sync, options: RunOptions) -> None:
         mapping_changed=changed == "mapping",
     )
     plan = scanplan.plan(before, now, wishes)
-    course.announce("full" if isinstance(plan, ScanFull) else "cursor", plan.reason, parts.source.estimate(plan))
+    course.announce(scanplan.detection_of(plan), plan.reason, parts.source.estimate(plan))
+    course.tally.warn_all(parts.source.notes())
     with Working(course, sync, parts) as work:
         _whole_pass(work, plan, options)
+    course.tally.warn_all(parts.source.notes())
     if course.stop.cause is None:
         finish_pass(sync.state, parts.identity, scanplan.next_watermark(plan, before, now, course.started_at))
 

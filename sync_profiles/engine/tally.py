@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterable
 
 from sync_profiles.core.events import Event, Observer, Progress, RowRejected, Warned
 from sync_profiles.core.types import DistinctId, Key
@@ -34,6 +35,11 @@ class Tally:
         if (code + message) not in self._warned:
             self._warned.add(code + message)
             self._observe(Warned(self.sync, code, message))
+
+    def warn_all(self, notes: Iterable[tuple[str, str]]) -> None:
+        """Tell several warnings, each (code, message)."""
+        for code, message in notes:
+            self.warn(code, message)
 
     def reject(self, key: Key, distinct_id: DistinctId | None, code: str, reason: str) -> None:
         """Count and name one rejected row."""

@@ -56,6 +56,10 @@ class ReadAhead:
         """About how many rows the plan will read."""
         return self._inner.estimate(plan)
 
+    def notes(self) -> Sequence[tuple[str, str]]:
+        """What the operator should know."""
+        return self._inner.notes()
+
 
 def _read(source: Iterator[Page], pages: queue.Queue[object], given_up: threading.Event) -> None:
     try:

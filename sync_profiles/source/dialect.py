@@ -62,6 +62,8 @@ class Dialect(ABC):
     """For labels and identities: the same for everything that speaks the same protocol."""
     port: ClassVar[int | None] = None
     mysql_syntax: ClassVar[bool] = False
+    row_versions: ClassVar[bool] = False
+    """Whether a base table's rows may say which transaction wrote them (see ``versions.py``)."""
 
     # --- connecting ------------------------------------------------------------------------------------------------
 

@@ -6,18 +6,20 @@ import dataclasses
 import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import sqlalchemy as sa
 
-from sync_profiles.core.types import Column
+from sync_profiles.core.types import Column, Detect
 from sync_profiles.errors import AccessError, ConfigError
 from sync_profiles.source.dialect import Described, Element, Names
 from sync_profiles.source.statements import AsStored, derived, nearest, one_statement, predicate
+from sync_profiles.source.versions import Refusal, RowVersions, row_versions
 
 if TYPE_CHECKING:
     from sync_profiles.source.database import Database
 
+NO_XMIN = "no_xmin"
 PAGE_ROWS = 2000
 """Small pages keep the cyclic garbage collector idle; larger ones are slower, not faster."""
 
@@ -26,7 +28,8 @@ PAGE_ROWS = 2000
 class ModelSpec:
     """What to read, as configured: a ``table`` (with its ``schema``) or a ``query``.
 
-    ``where`` is a condition added to every read. ``page_size`` is in rows.
+    ``where`` is a condition added to every read. ``page_size`` is in rows. ``detect`` "auto" is the best that there is:
+    "xmin" where the database allows it, else "cursor" when there is one, else "full".
     """
 
     table: str | None = None
@@ -35,6 +38,7 @@ class ModelSpec:
     primary_key: Names = ()
     where: str | None = None
     cursor: str | None = None
+    detect: Detect = "auto"
     page_size: int = PAGE_ROWS
 
 
@@ -44,7 +48,8 @@ class Model:
 
     ``unique``: column sets of which no two rows agree in all non-NULL values; the primary key of a table is among
     them. ``name`` tells models of one database apart, ``selection`` (a hash) what they select.
-    ``certain_key``: the database itself forbids NULL and equal values in the key.
+    ``certain_key``: the database itself forbids NULL and equal values in the key. ``versions`` is given when changes
+    are found by them; ``notes`` are (code, message) of what its operator should know.
     """
 
     database: Database
@@ -58,6 +63,15 @@ class Model:
     whole_table: bool
     origin: sa.FromClause
     condition: sa.ColumnElement[Any] | None
+    versions: RowVersions | None = None
+    notes: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def detection(self) -> Literal["xmin", "cursor", "full"]:
+        """How changed rows are found."""
+        if self.versions is not None:
+            return "xmin"
+        return "cursor" if self.spec.cursor is not None and self.spec.detect != "full" else "full"
 
     def element(self, name: str) -> Element:
         """A column, to compose statements with."""
@@ -77,6 +91,7 @@ def look_up(database: Database, spec: ModelSpec) -> Model:
     problems = list(_problems(spec, columns, primary_key))
     if problems:
         raise ConfigError(problems)
+    versions, notes = _versions(database, spec, described)
     mysql = database.dialect.mysql_syntax
     where = None if spec.where is None else predicate(one_statement(spec.where, "where", mysql=mysql))
     name = spec.table if spec.table is not None else "query"
@@ -94,6 +109,8 @@ def look_up(database: Database, spec: ModelSpec) -> Model:
         whole_table=described.base and where is None,
         origin=origin,
         condition=where,
+        versions=versions,
+        notes=notes,
     )
     if where is not None:
         database.fetch(model.select(sa.literal_column("1")).limit(0), place="where")
@@ -122,6 +139,29 @@ def _query(database: Database, spec: ModelSpec) -> tuple[sa.FromClause, Describe
     if doubled:
         raise ConfigError([f'query: gives two columns the name "{name}"; rename one with AS' for name in doubled])
     return derived(statement, _clauses(columns)), Described(columns)
+
+
+def _versions(
+    database: Database, spec: ModelSpec, described: Described
+) -> tuple[RowVersions | None, tuple[tuple[str, str], ...]]:
+    """The row versions to find changes by, where they are wanted and to be had; else what there is to say of it."""
+    if spec.detect not in {"auto", "xmin"}:
+        return None, ()
+    if spec.table is None:
+        found: RowVersions | Refusal = Refusal("a query has no row versions")
+    elif not database.dialect.row_versions:
+        found = Refusal("only PostgreSQL has row versions that can be read")
+    else:
+        found = row_versions(database, described.schema or "", spec.table)
+    if isinstance(found, RowVersions):
+        return found, ()
+    if spec.detect == "xmin":
+        raise ConfigError(
+            f"detect: xmin is not possible here: {found.reason}", hint=found.cure or 'write detect = "auto"'
+        )
+    if found.cure is None:
+        return None, ()
+    return None, ((NO_XMIN, f"changes are not found by xmin: {found.reason}; cure: {found.cure}"),)
 
 
 def _clauses(columns: Sequence[Column]) -> list[sa.ColumnClause[Any]]:

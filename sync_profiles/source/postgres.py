@@ -105,6 +105,7 @@ class PostgreSQL(Dialect):
 
     name = "postgresql"
     port = 5432
+    row_versions = True
 
     def __init__(self) -> None:
         self._forgetful = False

@@ -24,6 +24,7 @@ from sync_profiles.core.types import (
     ScanCursor,
     ScanFull,
     ScanPlan,
+    ScanSinceXid,
     Watermark,
 )
 from sync_profiles.errors import ConfigError
@@ -34,6 +35,7 @@ from sync_profiles.source.distinct import id_match, ids_are_unique
 from sync_profiles.source.model import Model, ModelSpec
 from sync_profiles.source.numerals import encodes
 from sync_profiles.source.statements import nearest, one_statement, predicate
+from sync_profiles.source.versions import RowVersions
 
 __all__ = ["Database", "Model", "ModelSpec", "SqlSource", "open_database", "open_source"]
 
@@ -99,8 +101,13 @@ class SqlSource:
     # --- where the source stands -----------------------------------------------------------------------------------
 
     def watermark(self) -> Watermark:
-        """Largest cursor of the whole table, but not beyond the database's now: rows dated ahead would hide others."""
-        if self._cursor is None:
+        """The horizon of the transactions, or the largest cursor of the whole table.
+
+        The cursor is not beyond the database's now: rows dated ahead would hide others.
+        """
+        if self._model.versions is not None:
+            return Watermark("xmin", horizon=self._model.versions.horizon())
+        if self._cursor is None or self._model.detection == "full":
             return Watermark("full")
         element, column = self._cursor.element, self._cursor.column
         newest = sa.select(self._dialect.newest(element, column), self._dialect.epoch()).select_from(self._model.origin)
@@ -109,6 +116,8 @@ class SqlSource:
 
     def estimate(self, plan: ScanPlan) -> int | None:
         """The planner's or the engine's guess; None when it would have to be counted for long."""
+        if isinstance(plan, ScanSinceXid):
+            return None
         model = self._model
         rows = model.select(sa.literal_column("1").label("one"))
         if isinstance(plan, ScanCursor):
@@ -120,14 +129,35 @@ class SqlSource:
         extent = Extent(rows, model.spec.table if whole else None, model.spec.schema)
         return self._database.within(lambda connection: self._dialect.estimate(connection, extent))
 
+    def notes(self) -> tuple[tuple[str, str], ...]:
+        """What the operator should know of how this model is read, as (code, message)."""
+        return self._model.notes
+
     # --- pages -----------------------------------------------------------------------------------------------------
 
     def pages(self, plan: ScanPlan) -> Iterator[Page]:
-        """Every row the plan selects; with a cursor, rows whose cursor is NULL come last."""
+        """Every row the plan selects; with a cursor, rows whose cursor is NULL come last.
+
+        With row versions, a row that changes meanwhile may be left out: it has a version that the next run asks for.
+        A page may be empty.
+        """
         narrowed = () if self._narrowed is None else (self._narrowed,)
+        versions = self._model.versions
+        if isinstance(plan, ScanSinceXid):
+            if versions is None:
+                raise ConfigError("detect: reading by xmin was asked for, and there are no row versions")
+            conditions = (*narrowed, versions.changed_since(plan.horizon))
+            yield from (
+                self._blocks(versions, conditions) if versions.by_block else self._walk(Walk(self._keys, conditions))
+            )
+            return
         if isinstance(plan, ScanFull):
             self._refuse_null_keys()
-            yield from self._walk(Walk(self._keys, narrowed))
+            # In the order of an uncertain key, equal keys come together and are found.
+            if versions is not None and versions.by_block and self._model.certain_key:
+                yield from self._blocks(versions, narrowed, all_rows=True)
+            else:
+                yield from self._walk(Walk(self._keys, narrowed))
             return
         walk = self._along_cursor(plan)
         yield from self._walk(dataclasses.replace(walk, conditions=(*narrowed, *walk.conditions)))
@@ -159,6 +189,15 @@ class SqlSource:
             () if plan.lower is None else (element >= moved_back(plan.lower, plan.lookback_s, column, self._dialect),)
         )
         return Walk((self._cursor, *self._keys), tuple(conditions), start)
+
+    def _blocks(
+        self, versions: RowVersions, conditions: tuple[sa.ColumnElement[bool], ...], *, all_rows: bool = False
+    ) -> Iterator[Page]:
+        page_rows = self._model.spec.page_size
+        for within in versions.block_ranges(all_rows=all_rows):
+            rows = self._database.fetch(self._rows.where(within, *conditions))
+            for start in range(0, max(1, len(rows)), page_rows):
+                yield self._page(rows[start : start + page_rows])
 
     def _walk(self, walk: Walk) -> Iterator[Page]:
         page_rows = self._model.spec.page_size

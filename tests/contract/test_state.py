@@ -459,9 +459,7 @@ def test_a_backfill_goes_on_until_it_is_done(home: Home) -> None:
 
 
 def test_watermark_and_identity_are_remembered(home: Home, state: State) -> None:
-    watermark = Watermark(
-        "cursor", cursor="2026-11-24 10:00:00+00", full_at=NOW, extra={"horizon": 12, "list": [1, "a"]}
-    )
+    watermark = Watermark("cursor", cursor="2026-11-24 10:00:00+00", full_at=NOW, horizon=make.horizon())
     state.move_watermark(watermark)
     state.set_identity(make.identity())
     state = home.reopen()
