@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -44,20 +45,43 @@ class StopRequest:
 
     @contextmanager
     def listening(self) -> Iterator[StopRequest]:
-        """Take SIGTERM and SIGINT while the block runs."""
-        before = {number: signal.signal(number, self._on_signal) for number in EXIT_CODES}
+        """Take SIGTERM and SIGINT while the block runs, also while a driver waits in C for an answer that never comes.
+
+        Python runs a handler only when the main thread is back from C; the byte for ``set_wakeup_fd`` is written at
+        once (https://docs.python.org/3/library/signal.html#signal.set_wakeup_fd), so a thread listens for it.
+        """
+        heard, told = socket.socketpair()
+        told.settimeout(0)
+        listener = threading.Thread(target=self._listen, args=(heard,), name="signals", daemon=True)
+        listener.start()
+        former_fd = signal.set_wakeup_fd(told.fileno(), warn_on_full_buffer=False)
+        before = {number: signal.signal(number, _left_to_the_listener) for number in EXIT_CODES}
         try:
             yield self
         finally:
             for number, previous in before.items():
                 signal.signal(number, previous)
+            signal.set_wakeup_fd(former_fd)
+            told.close()
+            listener.join()
+            heard.close()
 
-    def _on_signal(self, number: int, _frame: FrameType | None) -> None:
-        code = EXIT_CODES[signal.Signals(number)]
+    def _listen(self, heard: socket.socket) -> None:
+        while numbers := heard.recv(16):
+            for number in numbers:
+                if number in EXIT_CODES:
+                    self._on_signal(signal.Signals(number))
+
+    def _on_signal(self, number: signal.Signals) -> None:
+        code = EXIT_CODES[number]
         if self._signal is not None:
             os._exit(code)
-        self._signal = signal.Signals(number).name
+        self._signal = number.name
         self._event.set()
         watchdog = threading.Timer(PATIENCE_S, os._exit, (code,))
         watchdog.daemon = True
         watchdog.start()
+
+
+def _left_to_the_listener(_number: int, _frame: FrameType | None) -> None:
+    """A handler must be there, or the signal would keep its usual effect."""

@@ -44,8 +44,8 @@ class Delivery:
 
     A batch is written down as in flight before its first byte leaves. Commits cost more than anything else here, so
     one transaction writes down all batches that wait and settles all replies that came in meanwhile; a reply waits for
-    its settlement only while others come in at once. ``open_keys`` are the keys on their way: their acknowledgement is
-    not known yet.
+    its settlement only while there is something else to do. ``open_keys`` are the keys on their way: their
+    acknowledgement is not known yet.
     """
 
     def __init__(self, destination: Destination, state: State, settings: DeliverySettings, course: Course) -> None:
@@ -140,6 +140,8 @@ class Delivery:
         if self._stop.cause is not None:
             self.close()
             return False
+        if self._landed and self._replies.empty():
+            self._commit()  # while an answer is awaited it costs no time, and a kill repeats less
         self._take_replies(wait_s=0.2)
         return True
 
