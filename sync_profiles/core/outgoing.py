@@ -60,6 +60,7 @@ class Composer:
         self._set, self._once, self._union = set_, set_once, union
         self._nullable = (*set_.layout.names, *union.layout.names)
         self._patterns: dict[Shape, Shape] = {}
+        self._joins: dict[tuple[Shape, Shape], Shape] = {}
         self._sticky = frozenset(set_once.layout.names)
         self.names: Shape = (*set_.layout.names, *set_once.layout.names, *union.layout.names)
 
@@ -72,7 +73,10 @@ class Composer:
             profile = change.profile
             try:
                 once = next(once_parts, _NOTHING) if change.known is None else _NOTHING
-                composed.append(self._composed(change, once or _part(self._once, profile.row)))
+                if self._is_plain(change) and once is not None:
+                    composed.append(self._plain(change, once))
+                else:
+                    composed.append(self._composed(change, once or _part(self._once, profile.row)))
             except _Refused as refusal:
                 composed.append(Unmappable(profile.key, profile.distinct_id, refusal.code, refusal.reason))
         return composed
@@ -87,6 +91,36 @@ class Composer:
         else:
             body = self._envelope.record(encode(distinct_id), "$unset", encode(shape or self.names))
         return Outgoing(key, distinct_id, None, shape, body, 1, delete=delete)
+
+    def _is_plain(self, change: Change) -> bool:
+        """A profile that was never sent and cannot hold anything: no union to compose, nothing to unset."""
+        return change.known is None and not (change.prior or change.every_null or self._union.readers)
+
+    def _plain(self, change: Change, once: _Part) -> Outgoing:
+        """What ``_composed`` makes of it, on the shortest way: a first run takes it for every row."""
+        profile, record = change.profile, self._envelope.record
+        names, encoded_id = self._present(profile.absent), encode(profile.distinct_id)
+        records = 1
+        if names or not once.names:
+            body = record(encoded_id, "$set", self._set_json(profile) if names else b"{}")
+            if once.names:
+                body, records = body + b"," + record(encoded_id, "$set_once", once.encoded), 2
+        else:
+            body = record(encoded_id, "$set_once", once.encoded)
+        shape = self._joined(names, once.names) if once.names else names
+        if len(body) > RECORD_BYTES_MAX or len(shape) > PROPERTIES_MAX:
+            return self._composed(change, once)  # it looks at each record
+        return Outgoing(profile.key, profile.distinct_id, profile.fingerprint, shape, body, records)
+
+    def _joined(self, names: Shape, more: Shape) -> Shape:
+        """The same tuple each time, so that whoever counts shapes need not compare them name by name."""
+        both = names, more
+        joined = self._joins.get(both)
+        if joined is None:
+            if len(self._joins) >= PATTERNS_MAX:
+                self._joins.clear()
+            joined = self._joins[both] = names + more
+        return joined
 
     def _composed(self, change: Change, once: _Part) -> Outgoing:
         profile, prior = change.profile, change.prior
@@ -124,11 +158,14 @@ class Composer:
         return records
 
     def _set_part(self, profile: Profile) -> _Part:
-        names, row = self._present(profile.absent), profile.row
+        return _Part(self._set_json(profile), self._present(profile.absent))
+
+    def _set_json(self, profile: Profile) -> bytes:
+        """The ``$set`` object as it is sent; nearly always that is its canonical form."""
         for _, reader in self._set.inexact:
-            if not reader.alike(row):
-                return _Part(self._as_sent(profile), names)
-        return _Part(profile.set_json, names)
+            if not reader.alike(profile.row):
+                return self._as_sent(profile)
+        return profile.set_json
 
     def _present(self, absent: Shape) -> Shape:
         """The names that are not absent; rows share a few patterns of NULLs."""
