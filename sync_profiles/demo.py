@@ -48,6 +48,7 @@ url = "${{DEMO_STATE_URL}}"
 
 [sync.users]
 table = "{TABLE}"
+detect = "full"                     # so that a deleted user is noticed by the very next run
 on_delete = "delete"
 copy = ["plan", "country", "seats"]
 

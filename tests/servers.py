@@ -189,6 +189,7 @@ def running_postgres(binaries: Path, label: str = "postgresql", **settings: str)
             "fsync": "off",
             "full_page_writes": "off",
             "synchronous_commit": "off",
+            "wal_writer_delay": "10ms",
             "timezone": "UTC",
             "shared_buffers": "32MB",
             "max_prepared_transactions": "8",

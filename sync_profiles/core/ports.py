@@ -67,6 +67,10 @@ class Source(Protocol):
         """
         ...
 
+    def oldest_transaction(self) -> str | None:
+        """What is known of the transaction that holds the horizon where it is, for a message."""
+        ...
+
 
 class Destination(Protocol):
     """Where profiles go. Called from several threads at once."""

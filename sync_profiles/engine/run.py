@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from sync_profiles.core import guards, scanplan
+from sync_profiles.core.ports import Source
 from sync_profiles.core.types import ScanFull, ScanPlan
 from sync_profiles.engine.conduct import Working, conduct, remove_gone
 from sync_profiles.engine.course import Course, Surroundings
@@ -35,11 +36,19 @@ def _hourly(course: Course, sync: Sync, options: RunOptions) -> None:
     plan = scanplan.plan(before, now, wishes)
     course.announce(scanplan.detection_of(plan), plan.reason, parts.source.estimate(plan))
     course.tally.warn_all(parts.source.notes())
+    _warn_of_stuck_horizon(course, parts.source, scanplan.stuck_runs(before, now))
     with Working(course, sync, parts) as work:
         _whole_pass(work, plan, options)
     course.tally.warn_all(parts.source.notes())
     if course.stop.cause is None:
         finish_pass(sync.state, parts.identity, scanplan.next_watermark(plan, before, now, course.started_at))
+
+
+def _warn_of_stuck_horizon(course: Course, source: Source, runs: int) -> None:
+    if runs < scanplan.STUCK_RUNS:
+        return
+    holder = source.oldest_transaction() or "a transaction that this user may not see"
+    course.tally.warn("horizon_stuck", f"what changed since is read again in every run, the {runs}th now: {holder}")
 
 
 def _whole_pass(work: Working, plan: ScanPlan, options: RunOptions) -> None:

@@ -60,6 +60,10 @@ class ReadAhead:
         """What the operator should know."""
         return self._inner.notes()
 
+    def oldest_transaction(self) -> str | None:
+        """What is known of the transaction that holds the horizon."""
+        return self._inner.oldest_transaction()
+
 
 def _read(source: Iterator[Page], pages: queue.Queue[object], given_up: threading.Event) -> None:
     try:

@@ -39,3 +39,16 @@ def clamped(value: Any, now: float, column: Column, dialect: Dialect) -> str | N
     scale = epoch_scale(float(number))
     ahead = int(number / scale) in UNIX_TIMES and number > int(now) * scale
     return str(int(now) * scale) if ahead else str(value)
+
+
+def cursor_notes(name: str | None, nulls: int, *, ahead: bool) -> tuple[tuple[str, str], ...]:
+    """Warnings about a change column: ``nulls`` rows without a value were read, or some are dated ``ahead``."""
+    notes = []
+    if nulls:
+        rows = f"{nulls} rows have" if nulls > 1 else "1 row has"
+        notes.append(("null_cursor", f"{rows} no {name}: read in every run, since nothing says when they change"))
+    if ahead:
+        notes.append(
+            ("future_cursor", f"{name} lies in the future in some rows: until then every run reads them")
+        )
+    return tuple(notes)

@@ -137,6 +137,10 @@ class Dialect(ABC):
         """The largest value of the cursor as text or number, and where it is a time, not beyond now."""
 
     @abstractmethod
+    def ahead(self, element: Element, column: Column) -> Element:
+        """Whether the largest value of the cursor is a time beyond now; numbers are judged by whoever asked."""
+
+    @abstractmethod
     def epoch(self) -> Element:
         """The database's now in unix seconds."""
 

@@ -218,6 +218,12 @@ class MySQL(Dialect):
             return sa.cast(sa.func.least(largest, sa.func.utc_date()), mysql.CHAR)
         return largest
 
+    def ahead(self, element: Element, column: Column) -> Element:
+        """Beyond UTC's now."""
+        if column.kind not in {Kind.DATETIME, Kind.DATE}:
+            return sa.literal_column("0", sa.Integer)
+        return sa.func.max(element) > sa.func.utc_timestamp(sa.literal_column("6"))
+
     def epoch(self) -> Element:
         """Now."""
         return sa.func.unix_timestamp()

@@ -290,6 +290,12 @@ class PostgreSQL(Dialect):
             largest = sa.case((largest.is_not(None), sa.func.least(largest, now)))
         return sa.cast(largest, sa.Text)
 
+    def ahead(self, element: Element, column: Column) -> Element:
+        """Compared with the same now that ``newest`` is clamped to."""
+        if column.kind not in _TIMES:
+            return sa.literal_column("false", sa.Boolean)
+        return sa.func.max(element) > sa.cast(sa.func.now(), _TIMES[column.kind])
+
     def epoch(self) -> Element:
         """Now."""
         return sa.cast(sa.extract("epoch", sa.func.now()), sa.Float)

@@ -28,14 +28,15 @@ from sync_profiles.core.types import (
     Watermark,
 )
 from sync_profiles.errors import ConfigError
-from sync_profiles.source.cursor import clamped, moved_back
+from sync_profiles.source.cursor import clamped, cursor_notes, moved_back
 from sync_profiles.source.database import Database, open_database
-from sync_profiles.source.dialect import Element, Extent, Place
+from sync_profiles.source.dialect import Extent, Place
 from sync_profiles.source.distinct import id_match, ids_are_unique
 from sync_profiles.source.model import Model, ModelSpec
 from sync_profiles.source.numerals import encodes
 from sync_profiles.source.statements import nearest, one_statement, predicate
 from sync_profiles.source.versions import RowVersions
+from sync_profiles.source.walk import Walk, labelled, position_in
 
 __all__ = ["Database", "Model", "ModelSpec", "SqlSource", "open_database", "open_source"]
 
@@ -64,15 +65,6 @@ def open_source(
     return SqlSource(model, tuple(columns), distinct_id, narrowed)
 
 
-@dataclasses.dataclass(frozen=True)
-class Walk:
-    """An order to read rows in: ``conditions`` hold for every row, ``start`` says where the first page begins."""
-
-    places: tuple[Place, ...]
-    conditions: tuple[sa.ColumnElement[bool], ...] = ()
-    start: tuple[sa.ColumnElement[bool], ...] = ()
-
-
 class SqlSource:
     """Implements ``core.ports.Source``."""
 
@@ -89,14 +81,16 @@ class SqlSource:
         self._width = len(columns)
         self._distinct_id = distinct_id
         self._narrowed = narrowed
+        self._nulls = 0
+        self._ahead = False
         self._keys = tuple(self._place(name) for name in model.primary_key)
         self._cursor = self._place(model.spec.cursor) if model.spec.cursor is not None else None
         selected = [self._dialect.raw(model.element(name), model.columns[name]) for name in columns]
-        self._key_at = [_position_in(selected, key) for key in self._keys]
-        self._rows = _rows(model, selected)
+        self._key_at = [position_in(selected, key) for key in self._keys]
+        self._rows = labelled(model, selected)
         if self._cursor is not None:
-            self._cursor_at = _position_in(selected, self._cursor)
-            self._rows_in_order = _rows(model, selected)
+            self._cursor_at = position_in(selected, self._cursor)
+            self._rows_in_order = labelled(model, selected)
 
     # --- where the source stands -----------------------------------------------------------------------------------
 
@@ -110,9 +104,12 @@ class SqlSource:
         if self._cursor is None or self._model.detection == "full":
             return Watermark("full")
         element, column = self._cursor.element, self._cursor.column
-        newest = sa.select(self._dialect.newest(element, column), self._dialect.epoch()).select_from(self._model.origin)
-        value, now = self._database.fetch(newest, place="cursor")[0]
-        return Watermark("cursor", clamped(value, float(now), column, self._dialect))
+        asked = (self._dialect.newest(element, column), self._dialect.epoch(), self._dialect.ahead(element, column))
+        newest = sa.select(*asked).select_from(self._model.origin)
+        value, now, ahead = self._database.fetch(newest, place="cursor")[0]
+        reached = clamped(value, float(now), column, self._dialect)
+        self._ahead = bool(ahead) or (reached is not None and reached != str(value))
+        return Watermark("cursor", reached)
 
     def estimate(self, plan: ScanPlan) -> int | None:
         """The planner's or the engine's guess; None when it would have to be counted for long."""
@@ -131,7 +128,11 @@ class SqlSource:
 
     def notes(self) -> tuple[tuple[str, str], ...]:
         """What the operator should know of how this model is read, as (code, message)."""
-        return self._model.notes
+        return (*self._model.notes, *cursor_notes(self._model.spec.cursor, self._nulls, ahead=self._ahead))
+
+    def oldest_transaction(self) -> str | None:
+        """What is known of the transaction that holds the horizon, for a message."""
+        return self._model.versions.oldest_transaction() if self._model.versions is not None else None
 
     # --- pages -----------------------------------------------------------------------------------------------------
 
@@ -162,7 +163,10 @@ class SqlSource:
         walk = self._along_cursor(plan)
         yield from self._walk(dataclasses.replace(walk, conditions=(*narrowed, *walk.conditions)))
         if plan.nulls:
-            yield from self._walk(Walk(self._keys, (*narrowed, walk.places[0].element.is_(None))))
+            self._nulls = 0
+            for page in self._walk(Walk(self._keys, (*narrowed, walk.places[0].element.is_(None)))):
+                self._nulls += len(page.keys)
+                yield page
 
     def read(self, keys: Sequence[Key]) -> Page:
         """By primary key; a key that is none of this table's is as gone as one whose row was deleted."""
@@ -331,16 +335,3 @@ class SqlSource:
         names = ", ".join(self._model.primary_key)
         hint = f'leave such rows out: where = "{self._model.primary_key[0]} IS NOT NULL"'
         return ConfigError(f"primary_key: {names} is NULL in some rows", hint=hint)
-
-
-def _position_in(selected: list[Element], place: Place) -> int:
-    """Where a place's value stands in a row; it is selected in addition only when no column is the same anyway."""
-    for position, element in enumerate(selected):
-        if element.compare(place.selected):
-            return position
-    selected.append(place.selected)
-    return len(selected) - 1
-
-
-def _rows(model: Model, selected: Sequence[Element]) -> sa.Select[Any]:
-    return model.select(*(element.label(f"c{position}") for position, element in enumerate(selected)))

@@ -168,9 +168,12 @@ class SQLite(Dialect):
     def newest(self, element: Element, column: Column) -> Element:  # noqa: ARG002 - the stored value tells
         """A text that is a time is clamped to now, in its own layout; numbers are clamped by whoever asked."""
         largest: Element = sa.func.max(element)
-        now = sa.func.strftime(_layout(largest), "now")
-        is_time = (sa.func.typeof(largest) == "text") & sa.func.julianday(sa.func.substr(largest, 1, 19)).is_not(None)
-        return sa.case((is_time, sa.func.min(largest, now)), else_=largest)
+        return sa.case((_is_time(largest), sa.func.min(largest, _now_like(largest))), else_=largest)
+
+    def ahead(self, element: Element, column: Column) -> Element:  # noqa: ARG002 - the same
+        """Compared as text, in the value's own layout."""
+        largest: Element = sa.func.max(element)
+        return _is_time(largest) & (largest > _now_like(largest))
 
     def epoch(self) -> Element:
         """Now."""
@@ -218,6 +221,15 @@ def _layout(element: Element) -> Element:
         (sa.func.substr(element, 11, 1) == "T", "%Y-%m-%dT%H:%M:%S"),
         else_="%Y-%m-%d %H:%M:%S",
     )
+
+
+def _is_time(element: Element) -> Element:
+    readable = sa.func.julianday(sa.func.substr(element, 1, 19)).is_not(None)
+    return sa.and_(sa.func.typeof(element) == "text", readable)
+
+
+def _now_like(element: Element) -> Element:
+    return sa.func.strftime(_layout(element), "now")
 
 
 def _number(text: str) -> int | float | str:

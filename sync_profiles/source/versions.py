@@ -84,6 +84,28 @@ FROM tree LEFT JOIN pg_catalog.pg_attribute a ON a.attrelid = tree.oid AND a.att
 _PARTITIONS = f"{_TREE} SELECT CAST(tree.oid AS bigint) FROM tree ORDER BY 1"
 
 
+# What committed without waiting for the disk is lost in a crash, and its numbers are given out again: a horizon is good
+# once the log is written as far as it had come by then. PostgreSQL promises that within three times wal_writer_delay.
+_WRITTEN = """
+SELECT CASE WHEN pg_catalog.pg_is_in_recovery() THEN NULL
+    ELSE CAST(pg_catalog.pg_wal_lsn_diff(pg_catalog.pg_current_wal_insert_lsn(), '0/0') AS bigint) END,
+  CASE WHEN pg_catalog.pg_is_in_recovery() THEN NULL
+    ELSE CAST(pg_catalog.pg_wal_lsn_diff(pg_catalog.pg_current_wal_flush_lsn(), '0/0') AS bigint) END,
+  extract(epoch FROM CAST(pg_catalog.current_setting('wal_writer_delay') AS interval))
+"""
+_DURABLE_LOOKS_A_DELAY = 10
+# A prepared transaction is seen by everybody, a session only by its user and by monitors.
+_OLDEST = """
+SELECT what, seconds FROM (
+  SELECT 'a prepared transaction' AS what, age(transaction) AS age, extract(epoch FROM now() - prepared) AS seconds
+  FROM pg_catalog.pg_prepared_xacts
+  UNION ALL
+  SELECT 'a transaction', age(backend_xid), extract(epoch FROM now() - xact_start)
+  FROM pg_catalog.pg_stat_activity WHERE backend_xid IS NOT NULL AND xact_start IS NOT NULL) AS running
+ORDER BY age DESC LIMIT 1
+"""
+
+
 @dataclasses.dataclass(frozen=True)
 class Refusal:
     """Why a table's row versions cannot be used, for people; ``cure`` when the want of a right is the only reason."""
@@ -113,6 +135,7 @@ class RowVersions:
             oid = self._oid(connection)
             schema = self._schema_hash(connection, oid)
             xmin, xmax = connection.execute(sa.text(_SNAPSHOT[self.release >= 130000])).one()
+            _await_durable(connection)
             return Horizon(
                 xmin=int(xmin),
                 xmax=int(xmax),
@@ -122,6 +145,15 @@ class RowVersions:
                 relation=f"{database}/{oid}",
                 schema=schema,
             )
+
+        return self.database.within(look)
+
+    def oldest_transaction(self) -> str | None:
+        """How long the oldest running transaction that this user may see has been open, and what it is."""
+
+        def look(connection: sa.Connection) -> str | None:
+            found = connection.execute(sa.text(_OLDEST)).one_or_none()
+            return None if found is None else f"{found[0]} open for {_duration(float(found[1]))}"
 
         return self.database.within(look)
 
@@ -214,6 +246,25 @@ def _size(connection: sa.Connection, oid: int) -> Size:
     leaves = connection.execute(sa.text(_LEAVES), {"oid": oid}).all()
     blocks = max((leaf[4] or 0 for leaf in leaves), default=0)
     return Size(int(blocks), len(leaves), sum(max(0.0, leaf[2]) for leaf in leaves), sum(leaf[3] for leaf in leaves))
+
+
+def _await_durable(connection: sa.Connection) -> None:
+    """Wait until everything that is complete by now is on disk; at most as long as PostgreSQL may take for it."""
+    target, flushed, delay_s = connection.execute(sa.text(_WRITTEN)).one()
+    if target is None:
+        return
+    pause = sa.select(sa.func.pg_sleep(float(delay_s) / _DURABLE_LOOKS_A_DELAY))
+    for _ in range(3 * _DURABLE_LOOKS_A_DELAY):
+        if flushed >= target:
+            return
+        connection.execute(pause)
+        _, flushed, _ = connection.execute(sa.text(_WRITTEN)).one()
+
+
+def _duration(seconds: float) -> str:
+    if seconds >= 2 * 3600:
+        return f"{seconds / 3600:.0f} hours"
+    return f"{seconds / 60:.0f} minutes" if seconds >= 120 else f"{seconds:.0f} seconds"
 
 
 class _Xid(sa.types.UserDefinedType[str]):
