@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
@@ -16,14 +17,16 @@ if TYPE_CHECKING:
 def load_config(settings: Settings) -> Config:
     """The configuration of this call; its secrets are registered for masking, its warnings are logged.
 
-    Raises ``ConfigError`` with every problem found.
+    Warnings are for whoever looks: without a terminal only ``-v`` shows them, or cron would mail the same line every
+    hour. Raises ``ConfigError`` with every problem found.
     """
     from sync_profiles.config import load
 
     config = load(settings.config_path, os.environ)
     _mask_secrets(config)
+    level = logging.WARNING if sys.stderr.isatty() else logging.INFO
     for warning in config.warnings:
-        logging.getLogger("sync_profiles").warning("%s", warning)
+        logging.getLogger("sync_profiles").log(level, "%s", warning)
     return config
 
 
