@@ -61,6 +61,7 @@ POSTGRES_HBA = """\
 local all all              trust
 host  all postgres all     trust
 host  all all      all     scram-sha-256
+host  replication postgres all trust
 """
 
 
@@ -175,14 +176,24 @@ def mariadb_binary() -> Path | None:
 # --- starting them -------------------------------------------------------------------------------------------------
 
 
+def new_cluster(binaries: Path, data: Path) -> None:
+    """An empty PostgreSQL cluster in the folder ``data``."""
+    initdb = ["initdb", "-D", data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--no-sync", "--locale=C"]
+    run_as_server([binaries / initdb[0], *initdb[1:]], data.parent)
+    (data / "pg_hba.conf").write_text(POSTGRES_HBA)
+
+
 @contextlib.contextmanager
-def running_postgres(binaries: Path, label: str = "postgresql", **settings: str) -> Iterator[Server]:
-    """A PostgreSQL server of its own; ``settings`` go onto its command line (``wal_level="logical"``)."""
+def running_postgres(
+    binaries: Path, label: str = "postgresql", make: Callable[[Path, Path], None] = new_cluster, **settings: str
+) -> Iterator[Server]:
+    """A PostgreSQL server of its own; ``settings`` go onto its command line (``wal_level="logical"``).
+
+    ``make`` fills the data folder; it is given the binaries and the folder.
+    """
     with _folder("sp-pg-") as folder, contextlib.ExitStack() as stack:
         binaries, data = _reachable(binaries, folder), folder / "d"
-        initdb = ["initdb", "-D", data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--no-sync", "--locale=C"]
-        _run([binaries / initdb[0], *initdb[1:]], folder)
-        (data / "pg_hba.conf").write_text(POSTGRES_HBA)
+        make(binaries, data)
         options = {
             "listen_addresses": "127.0.0.1",
             "unix_socket_directories": str(folder),
@@ -236,7 +247,7 @@ def running_mariadb(binary: Path, label: str = "mariadb") -> Iterator[Server]:
                 *(next(share.glob(f"m*_{name}.sql")).read_text() for name in scripts),
             ]
         )
-        _run([*common, "--bootstrap", "--max_allowed_packet=8M"], folder, bootstrap.encode())
+        run_as_server([*common, "--bootstrap", "--max_allowed_packet=8M"], folder, bootstrap.encode())
         listen = ["--bind-address=127.0.0.1", f"--socket={folder}/s", f"--pid-file={folder}/pid"]
         tuning = ["--innodb-flush-log-at-trx-commit=0", "--character-set-server=utf8mb4", "--skip-name-resolve"]
         process, port = stack.enter_context(
@@ -372,7 +383,8 @@ def _environment(folder: Path) -> dict[str, str]:
     return {"PATH": os.environ.get("PATH", ""), "LC_ALL": "C", "HOME": str(folder), "TMPDIR": str(folder)}
 
 
-def _run(command: Sequence[Any], folder: Path, stdin: bytes = b"") -> None:
+def run_as_server(command: Sequence[Any], folder: Path, stdin: bytes = b"") -> None:
+    """Run a program as the user of the servers; ``folder`` is its home."""
     done = subprocess.run(
         command, input=stdin, env=_environment(folder), cwd="/", capture_output=True, check=False, **_identity()
     )
