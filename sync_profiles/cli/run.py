@@ -51,7 +51,7 @@ def run(settings: Settings, /, syncs: tuple[str, ...], deadline: str | None, **f
     with (
         closing(wiring.opened_store(config, read_only=dry)) as store,
         stop.listening(),
-        observed(config, settings) as observe,
+        observed(config, settings, dry=dry) as observe,
     ):
         around = wiring.surroundings(stop, observe)
 
@@ -60,4 +60,4 @@ def run(settings: Settings, /, syncs: tuple[str, ...], deadline: str | None, **f
                 return dry_run_sync(wiring.open_dry(config, sync, store), options, around)
             return run_sync(wiring.open_sync(config, sync, store, stop), options, around)
 
-        return each(syncs_chosen, stop, one, as_json=flags["as_json"])
+        return each(syncs_chosen, stop, one, as_json=flags["as_json"], dry=dry)

@@ -13,6 +13,7 @@ import msgspec
 from sync_profiles import config as configuration
 from sync_profiles.cli.bug import confess
 from sync_profiles.cli.context import Settings
+from sync_profiles.cli.shown import dry_run_line
 from sync_profiles.cli.stopping import StopRequest
 from sync_profiles.config import Config, SyncConfig
 from sync_profiles.core.events import Event, Observer
@@ -35,8 +36,11 @@ def deadline_s(given: str | None, config: Config) -> float | None:
 
 
 @contextmanager
-def observed(config: Config, settings: Settings) -> Iterator[Observer]:
-    """Everybody who watches a run, as one observer: terminal or log, metrics file, health-check ping."""
+def observed(config: Config, settings: Settings, *, dry: bool = False) -> Iterator[Observer]:
+    """Everybody who watches a run, as one observer: terminal or log, metrics file, health-check ping.
+
+    Of a ``dry`` run nobody hears elsewhere: it is no sign of life.
+    """
     with ExitStack() as stack:
         observers: list[Observer] = []
         if not settings.quiet and sys.stderr.isatty() and settings.log_format != "json":
@@ -45,11 +49,11 @@ def observed(config: Config, settings: Settings) -> Iterator[Observer]:
             painter = stack.enter_context(on_terminal(color=settings.color))
             observers += [painter] if painter is not None else []
         observers.append(LogObserver(closing=not observers))
-        if config.run.metrics_file is not None:
+        if config.run.metrics_file is not None and not dry:
             from sync_profiles.observe.metrics import MetricsFile
 
             observers.append(MetricsFile(config.run.metrics_file))
-        if config.run.healthcheck_url is not None:
+        if config.run.healthcheck_url is not None and not dry:
             from sync_profiles.observe.ping import pinging
 
             observers.append(stack.enter_context(pinging(config.run.healthcheck_url.reveal())))
@@ -62,24 +66,38 @@ def observed(config: Config, settings: Settings) -> Iterator[Observer]:
 
 
 def each(
-    syncs: Sequence[SyncConfig], stop: StopRequest, run_one: Callable[[SyncConfig], RunResult], *, as_json: bool
+    syncs: Sequence[SyncConfig],
+    stop: StopRequest,
+    run_one: Callable[[SyncConfig], RunResult],
+    *,
+    as_json: bool,
+    dry: bool = False,
 ) -> int:
     """Run one sync after the other; one that fails keeps none of the others from running, a signal does."""
     codes = []
     for sync in syncs:
         result = run_one(sync)
         codes.append(result.exit_code)
-        report(result, as_json=as_json)
+        (report_dry if dry else report)(result, as_json=as_json)
         if stop.cause in {"SIGINT", "SIGTERM"}:
             break
     return most_serious(codes)
 
 
 def report(result: RunResult, *, as_json: bool) -> None:
-    """The result on stdout when JSON was asked for; a hint and, when wanted, the traceback of a bug on stderr."""
+    """The result on stdout when JSON was asked for; a bug is confessed on stderr."""
     if as_json:
         click.echo(redact(msgspec.json.encode(result.summary).decode()))
-    if result.hint:
-        log.log(logging.ERROR if result.exit_code != 75 else logging.WARNING, "%s", result.hint)
     if result.exit_code == 1 and result.error is not None:
         confess(result.error)
+
+
+def report_dry(result: RunResult, *, as_json: bool) -> None:
+    """What a run would do, on stdout; why it could not be found out, on stderr."""
+    summary = result.summary
+    report(result, as_json=as_json)
+    if result.exit_code not in {0, 65}:
+        fields = {"sync": summary.sync, "outcome": summary.outcome, "hint": result.hint}
+        log.error("%s: %s, %s", summary.sync, summary.outcome, summary.message, extra={"fields": fields})
+    elif not as_json:
+        click.echo(dry_run_line(summary))

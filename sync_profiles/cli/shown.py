@@ -49,13 +49,21 @@ def sparkline(values: Sequence[int]) -> str:
 
 def run_row(summary: RunSummary, now: float, started_at: float) -> tuple[str, ...]:
     """One run as a row of the history table."""
-    counts = (summary.scanned, summary.unchanged, summary.sent, summary.deleted, summary.rejected)
+    counts = (summary.scanned, summary.sent, summary.deleted, summary.rejected)
     return (
         ago(now - started_at),
         summary.outcome,
         summary.detection,
         *(f"{count:,}" for count in counts),
         duration(summary.seconds),
+    )
+
+
+def dry_run_line(summary: RunSummary) -> str:
+    """What a run would do, in one line."""
+    return (
+        f"{summary.sync}: {summary.scanned:,} rows read ({summary.why}), {summary.unchanged:,} unchanged; "
+        f"{summary.sent:,} profiles would be sent, {summary.deleted:,} removed, {summary.rejected:,} rows rejected"
     )
 
 

@@ -51,9 +51,10 @@ class Warned(msgspec.Struct, frozen=True):
 
 
 class RunFinished(msgspec.Struct, frozen=True):
-    """The run ended, well or not."""
+    """The run ended, well or not, or was skipped; ``hint`` says what to do about it, where something is to be done."""
 
     summary: RunSummary
+    hint: str | None = None
 
 
 Event: TypeAlias = RunStarted | Progress | RowRejected | Warned | RunFinished

@@ -38,7 +38,7 @@ def conduct(
     try:
         if not sync.lock.acquire():
             message = f"another run is active ({sync.lock.holder})"
-            return RunResult(summary_of(course, "skipped", 0, message), 0)
+            return _told(course, RunResult(summary_of(course, "skipped", 0, message), 0))
     except SyncProfilesError as error:
         return _finished(course, sync, error)
     try:
@@ -61,7 +61,11 @@ def _finished(course: Course, sync: Sync, error: BaseException | None) -> RunRes
             sync.state.finish_run(result.summary, forced_done=course.forced_done and error is None)
     except SyncProfilesError as state_error:
         result = result_of(course, state_error, 0)
-    course.tally.tell(RunFinished(result.summary))
+    return _told(course, result)
+
+
+def _told(course: Course, result: RunResult) -> RunResult:
+    course.tally.tell(RunFinished(result.summary, result.hint))
     return result
 
 

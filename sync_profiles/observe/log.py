@@ -126,7 +126,7 @@ class LogObserver:
         if self._closing:
             # The line has the counts for people; the fields have them for machines.
             fields = {name: value for name, value in msgspec.structs.asdict(summary).items() if name not in _NOT_FIELDS}
-            self._write(_LEVELS[summary.outcome], closing_line(summary), **fields)
+            self._write(_LEVELS[summary.outcome], closing_line(summary), **fields, hint=event.hint)
         self._run, self._rejected = None, 0
 
     def _write(self, severity: int, text: str, **fields: object) -> None:

@@ -79,8 +79,8 @@ class _Painter:
                 self._start(event)
             case Progress():
                 self._move(event)
-            case RunFinished(summary):
-                self._finish(summary)
+            case RunFinished(summary, hint):
+                self._finish(summary, hint)
 
     def stop(self) -> None:
         """Take the bar off the screen."""
@@ -111,9 +111,11 @@ class _Painter:
             rejected=event.rejected,
         )
 
-    def _finish(self, summary: RunSummary) -> None:
+    def _finish(self, summary: RunSummary, hint: str | None) -> None:
         self.stop()
         self._console.print(Text(redact(closing_line(summary)), style=_STYLES[summary.outcome]), soft_wrap=True)
+        if hint:
+            self._console.print(Text(f"hint: {redact(hint)}"), soft_wrap=True)
 
 
 def _columns() -> tuple[ProgressColumn, ...]:
