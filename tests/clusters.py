@@ -58,6 +58,8 @@ def wrapping_at(next_xid: int):
 
     def make(binaries: Path, data: Path) -> None:
         new_cluster(binaries, data)
+        for name in ("template1", "postgres"):  # what initdb wrote last would lie in the future
+            run_as_server([binaries / "postgres", "--single", "-D", data, name], data.parent, b"VACUUM FREEZE\n")
         epoch, xid = divmod(next_xid, 2**32)
         outcomes = data / "pg_xact" / f"{xid // SEGMENT_TRANSACTIONS:04X}"
         outcomes.write_bytes(b"\0" * (SEGMENT_TRANSACTIONS // 4))
