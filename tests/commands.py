@@ -89,10 +89,10 @@ class Workplace:
         """A config with one sync ``users``; ``mixpanel`` are further lines of that section, ``more`` comes last."""
         self.config.write_text(f"{CONFIG}{mixpanel}\n[sync.users]\n{users}{USERS}\n{more}")
 
-    def run(self, *arguments: str, code: int | None = 0, **environ: str) -> Outcome:
-        """Run a command to its end and check its exit code (None: any)."""
+    def run(self, *arguments: str, code: int | None = 0, within: Sequence[str] = (), **environ: str) -> Outcome:
+        """Run a command to its end and check its exit code (None: any); ``within`` is put before it."""
         finished = subprocess.run(
-            [*COMMAND, *arguments],
+            [*within, *COMMAND, *arguments],
             capture_output=True,
             text=True,
             cwd=self.folder,
