@@ -260,3 +260,33 @@ def test_the_number_of_rows_is_guessed_near_enough_for_a_progress_bar(users: Liv
     estimate = source_of(users, cursor="at").estimate(FULL)
     assert estimate is not None
     assert 4000 <= estimate <= 6000
+
+
+# --- what a change column hides ------------------------------------------------------------------------------------
+
+
+def test_rows_without_a_change_time_are_counted_while_they_are_read(users: LiveDatabase) -> None:
+    fill(users, "2026-01-01 10:00:00", None, None)
+    source = source_of(users, cursor="at")
+    assert source.notes() == ()
+    assert len(keys(source, since(FOREVER))) == 3
+    ((code, message),) = source.notes()
+    assert (code, message[:14]) == ("null_cursor", "2 rows have no")
+
+
+@pytest.mark.parametrize(("stamp", "codes"), [("2999-01-01 00:00:00", ["future_cursor"]), ("2026-01-01 10:00:00", [])])
+def test_a_change_time_in_the_future_is_said(users: LiveDatabase, stamp: str, codes: list[str]) -> None:
+    fill(users, "2026-01-01 09:00:00", stamp)
+    source = source_of(users, cursor="at")
+    source.watermark()
+    assert [code for code, _ in source.notes()] == codes
+
+
+@pytest.mark.parametrize(("version", "codes"), [(5, []), (1_700_000_000, []), (9_000_000_000, ["future_cursor"])])
+def test_a_number_is_in_the_future_only_when_it_looks_like_a_time(
+    database: LiveDatabase, version: int, codes: list[str]
+) -> None:
+    database.execute("CREATE TABLE users (id bigint PRIMARY KEY, v bigint)", f"INSERT INTO users VALUES (1, {version})")
+    source = source_of(database, cursor="v")
+    source.watermark()
+    assert [code for code, _ in source.notes()] == codes
