@@ -261,8 +261,11 @@ class Delivery:
         return []
 
     def _reject_suspects(self) -> None:
-        """At the end few were refused and none accepted: then it is the rows after all."""
-        if self.failure is None and self._suspects and not self._waiting and not self._in_flight:
+        """At the end few were refused and none accepted: then it is the rows after all.
+
+        Not when a stop came before the end: the next run asks again.
+        """
+        if self._may_send() and self._suspects and not self._waiting and not self._in_flight:
             self._accepted = True
             suspects = self._judge(())
             waiting = self._state.waiting([profile.key for profile, _ in suspects])
