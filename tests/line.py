@@ -109,9 +109,9 @@ class Line:
         marks = ", ".join("?" * len(names))
         self.database.insert(f"INSERT INTO users ({', '.join(names)}) VALUES ({marks})", rows)
 
-    def change(self, statement: str) -> None:
+    def change(self, *statements: str) -> None:
         """Run SQL on the table."""
-        self.database.execute(statement)
+        self.database.execute(*statements)
 
     def expected(self) -> dict[str, dict[str, Any]]:
         """What Mixpanel should hold for the standard mapping, worked out here and not by the product."""
