@@ -48,7 +48,5 @@ def cursor_notes(name: str | None, nulls: int, *, ahead: bool) -> tuple[tuple[st
         rows = f"{nulls} rows have" if nulls > 1 else "1 row has"
         notes.append(("null_cursor", f"{rows} no {name}: read in every run, since nothing says when they change"))
     if ahead:
-        notes.append(
-            ("future_cursor", f"{name} lies in the future in some rows: until then every run reads them")
-        )
+        notes.append(("future_cursor", f"{name} lies in the future in some rows: until then every run reads them"))
     return tuple(notes)

@@ -7,6 +7,7 @@ with certainty makes every row a candidate.
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -20,6 +21,7 @@ from sync_profiles.source.numerals import as_decimal, as_integer
 
 _EXACT = frozenset({Kind.TEXT, Kind.INTEGER, Kind.DECIMAL, Kind.UUID})
 """Kinds whose text in SQL is the text that is sent."""
+_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _AS_IT_IS = frozenset({None, "string"})
 
 
@@ -76,7 +78,7 @@ def _of_column(model: Model, column: Column) -> IdMatch | None:
         case Kind.DECIMAL:
             return IdMatch(element, as_decimal)
         case Kind.UUID:
-            return IdMatch(_bare(dialect.text(element, column)), _bare_uuid)
+            return IdMatch(element, _stored_uuid)
         case Kind.TEXT:
             return IdMatch(dialect.text(element, column), _same)
         case Kind.BYTES:
@@ -134,6 +136,11 @@ def _bare(text: Element) -> Element:
     for part in ("-", "{", "}", "urn:", "uuid:"):
         text = sa.func.replace(text, part, "")
     return sa.func.lower(sa.func.trim(text))
+
+
+def _stored_uuid(distinct_id: DistinctId) -> str | None:
+    """A UUID as every database of its type writes it; what is none would be an error there."""
+    return distinct_id if _UUID.fullmatch(distinct_id) else None
 
 
 def _bare_uuid(distinct_id: DistinctId) -> str:

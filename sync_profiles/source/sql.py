@@ -36,7 +36,7 @@ from sync_profiles.source.model import Model, ModelSpec
 from sync_profiles.source.numerals import encodes
 from sync_profiles.source.statements import nearest, one_statement, predicate
 from sync_profiles.source.versions import RowVersions
-from sync_profiles.source.walk import Walk, labelled, position_in
+from sync_profiles.source.walk import Walk, labelled, latest, position_in
 
 __all__ = ["Database", "Model", "ModelSpec", "SqlSource", "open_database", "open_source"]
 
@@ -197,11 +197,19 @@ class SqlSource:
     def _blocks(
         self, versions: RowVersions, conditions: tuple[sa.ColumnElement[bool], ...], *, all_rows: bool = False
     ) -> Iterator[Page]:
+        """Pages as full as they may be: some costs, a search for shared IDs above all, are paid once a page.
+
+        After each range comes a page, if an empty one, so that whoever reads may stop.
+        """
         page_rows = self._model.spec.page_size
+        waiting: list[Row] = []
         for within in versions.block_ranges(all_rows=all_rows):
-            rows = self._database.fetch(self._rows.where(within, *conditions))
-            for start in range(0, max(1, len(rows)), page_rows):
-                yield self._page(rows[start : start + page_rows])
+            waiting += self._database.fetch(self._rows.where(within, *conditions))
+            full = len(waiting) - len(waiting) % page_rows
+            for start in range(0, max(1, full), page_rows):
+                yield latest(self._page(waiting[start : min(full, start + page_rows)]))
+            del waiting[:full]
+        yield latest(self._page(waiting))
 
     def _walk(self, walk: Walk) -> Iterator[Page]:
         page_rows = self._model.spec.page_size

@@ -8,6 +8,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from sync_profiles.core.types import Page
 from sync_profiles.source.dialect import Element, Place
 from sync_profiles.source.model import Model
 
@@ -33,3 +34,11 @@ def position_in(selected: list[Element], place: Place) -> int:
 def labelled(model: Model, selected: Sequence[Element]) -> sa.Select[Any]:
     """The model's rows, each value under a name of its own: two columns may be the same expression."""
     return model.select(*(element.label(f"c{position}") for position, element in enumerate(selected)))
+
+
+def latest(page: Page) -> Page:
+    """A page of several transactions without the older versions of rows that changed between them."""
+    place = {key: position for position, key in enumerate(page.keys)}
+    if len(place) == len(page.keys):
+        return page
+    return Page(list(place), [page.rows[position] for position in place.values()])

@@ -210,6 +210,18 @@ def test_pages_by_block_hold_every_row_once_and_none_is_over_its_size(users: Liv
     assert [row for page in pages for row in page.rows] == [(int(key),) for key in read]
 
 
+def test_few_changes_in_many_ranges_come_in_few_pages_and_every_range_lets_the_reader_stop(
+    users: LiveDatabase,
+) -> None:
+    users.execute("INSERT INTO users SELECT n, repeat('x', 1000) FROM generate_series(1001, 8000) AS s(n)")
+    source = by_version(users)
+    before = horizon(source)
+    users.execute("UPDATE users SET name = 'y' WHERE id % 100 = 0")
+    sizes = [len(page.keys) for page in source.pages(ScanSinceXid(before.xmin, "test"))]
+    assert [size for size in sizes if size] == [80]
+    assert len(sizes) > 2
+
+
 def test_an_empty_table_is_read(postgres_database: LiveDatabase) -> None:
     postgres_database.execute(USERS)
     source = by_version(postgres_database)
