@@ -39,6 +39,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except Exception as error:  # noqa: BLE001  # the last resort: it becomes exit code 1, and the traceback on request
         confess(error)
         return 1
+    finally:
+        _flush_stderr()
     return code
 
 
@@ -67,6 +69,14 @@ def _end_line() -> None:
     """Leave the line on which the terminal has shown ``^C``."""
     if sys.stderr.isatty():
         sys.stderr.write("\n")
+
+
+def _flush_stderr() -> None:
+    """A log on a full disk must not turn a good run into a failed one: the interpreter would exit with 120."""
+    try:
+        sys.stderr.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
 
 
 def _close_stdout() -> None:

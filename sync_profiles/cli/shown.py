@@ -47,6 +47,10 @@ def sparkline(values: Sequence[int]) -> str:
     return "".join("·" if value == 0 else BARS[round((value / top) * (len(BARS) - 1))] for value in values)
 
 
+RUN_COLUMNS = ("when", "outcome", "detection", "scanned", "sent", "deleted", "rejected", "took")
+"""What ``run_row`` shows."""
+
+
 def run_row(summary: RunSummary, now: float, started_at: float) -> tuple[str, ...]:
     """One run as a row of the history table."""
     counts = (summary.scanned, summary.sent, summary.deleted, summary.rejected)

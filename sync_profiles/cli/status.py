@@ -25,7 +25,7 @@ from sync_profiles.cli.output import echo_json, echo_table
 def status(settings: Settings, /, limit: int, *, as_json: bool) -> None:
     """Show per sync when it last went well, what it remembers, what is pending, and its last runs."""
     from sync_profiles import wiring
-    from sync_profiles.cli.shown import ago, run_row, sparkline
+    from sync_profiles.cli.shown import RUN_COLUMNS, ago, run_row, sparkline
     from sync_profiles.engine.status import sync_status
 
     config = load_config(settings)
@@ -47,19 +47,8 @@ def status(settings: Settings, /, limit: int, *, as_json: bool) -> None:
                 click.echo(
                     f"  sent per run, oldest first  {sparkline([run.sent + run.deleted for run in reversed(runs)])}"
                 )
-                columns = (
-                    "when",
-                    "outcome",
-                    "detection",
-                    "scanned",
-                    "unchanged",
-                    "sent",
-                    "deleted",
-                    "rejected",
-                    "took",
-                )
                 rows = [run_row(run, time.time(), _unix(run.started_at)) for run in runs]
-                echo_table(columns, rows, settings)
+                echo_table(RUN_COLUMNS, rows, settings)
 
 
 def _unix(stamp: str) -> float:

@@ -69,7 +69,8 @@ def _query_text(reading: Reading, place: Place, name: str, read_query: ReadQuery
     try:
         text = read_query(name)
     except OSError as error:
-        reading.report(place, f"cannot be read: {error.strerror or 'no such file'}")
+        where = f" ({error.filename})" if error.filename else ""
+        reading.report(place, f"cannot be read: {error.strerror or 'no such file'}{where}")
     except UnicodeDecodeError:
         reading.report(place, "the file is not UTF-8 text")
     else:
