@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+import msgspec
+
 from sync_profiles.core.types import (
     Acknowledged,
     DistinctId,
@@ -14,6 +16,7 @@ from sync_profiles.core.types import (
     PendingKind,
     PendingRow,
     Settlement,
+    Shape,
     Unmappable,
 )
 from sync_profiles.core.verdict import Step, pending_backoff_s
@@ -47,7 +50,8 @@ def settlement_of(step: Step, *, now: float, waiting: Mapping[Key, PendingRow], 
             if profile.cause == DELETED:
                 forgotten.append(profile.key)
             if profile.delete and profile.cause != DELETE_AGAIN:
-                pending.append(gone_row(profile.key, profile.distinct_id, (), DELETE_AGAIN, now))
+                again = gone_row(profile.key, profile.distinct_id, (), DELETE_AGAIN, now)
+                pending.append(msgspec.structs.replace(again, attempts=1))
             continue
         acknowledged.append(Acknowledged(profile.key, profile.distinct_id, profile.fingerprint, profile.shape))
         if profile.former is not None and remove_former:
@@ -77,6 +81,22 @@ def _second_look(profile: Outgoing, code: str, now: float, wait_s: float) -> Pen
         since=now,
         next_try_at=now + wait_s,
         shape=profile.shape,
+    )
+
+
+def sent_whole(key: Key, distinct_id: DistinctId, shape: Shape, now: float) -> PendingRow:
+    """A key that is read and sent again as if nothing were known of its profile, which a removal may have emptied."""
+    return PendingRow(
+        kind="row",
+        key=key,
+        distinct_id=distinct_id,
+        code=UNANSWERED,
+        reason="a removal of this profile may have been applied; it is sent again to be sure",
+        rejected=False,
+        attempts=0,
+        since=now,
+        next_try_at=now,
+        shape=shape,
     )
 
 

@@ -14,7 +14,6 @@ from sync_profiles.engine.ending import RunResult, result_of, summary_of
 from sync_profiles.engine.ownership import raise_if
 from sync_profiles.engine.parts import Parts, Sync
 from sync_profiles.engine.passes import Pass
-from sync_profiles.engine.sweep import Removals
 from sync_profiles.errors import SyncProfilesError
 
 
@@ -94,10 +93,10 @@ class Working:
 
 def remove_gone(work: Working, *, allow: bool) -> None:
     """Send the removals that are due, after everything else of this run was answered."""
-    removals = Removals(work.parts.source, work.sync.state, work.parts.mapper, work.parts.policy)
+    removals = work.rows.removals
     wanted = removals.due(work.course.now())
     if not allow:
         raise_if(removals.guard(wanted))
-    for some in removals.outgoing(wanted):
+    for some in removals.outgoing(wanted, work.course.now()):
         work.delivery.offer(some)
     work.delivery.drain()

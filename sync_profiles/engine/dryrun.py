@@ -45,6 +45,7 @@ def _survey(course: Course, dry: DryRun, options: RunOptions) -> None:
     parts = dry.open_parts()
     if not options.accept_new_source:
         raise_if(guards.another_owner(dry.reader.identity(), parts.identity))
+        raise_if(None if options.full else guards.drifted(dry.reader.identity(), parts.identity))
     survey = Survey(parts, dry.reader, course.now())
     plan = survey.plan(asked_full=options.full)
     course.announce(scanplan.detection_of(plan), plan.reason, parts.source.estimate(plan))

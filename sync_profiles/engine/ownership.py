@@ -11,8 +11,10 @@ from sync_profiles.core.types import Identity, Watermark
 from sync_profiles.errors import GuardStop
 
 
-def settle_identity(state: State, identity: Identity, *, accept: bool) -> guards.Belonging:
-    """Refuse another source or project unless it was accepted; says what changed since the last good run.
+def settle_identity(
+    state: State, identity: Identity, *, accept: bool, accept_types: bool = False
+) -> guards.Belonging:
+    """Refuse another source or project, or other types, unless accepted; says what changed since the last good run.
 
     The mapping is remembered only after a complete pass with it (see ``finish_pass``): a run that is killed in
     between must not make the next one believe that every row went through the new mapping.
@@ -21,6 +23,8 @@ def settle_identity(state: State, identity: Identity, *, accept: bool) -> guards
     changed = guards.belonging(before, identity)
     if not accept:
         raise_if(guards.another_owner(before, identity))
+    if not (accept or accept_types):
+        raise_if(guards.drifted(before, identity))
     if changed == "project":
         state.forget()
     mapping = before.mapping if before is not None and changed in {"mapping", "source"} else identity.mapping

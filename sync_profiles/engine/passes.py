@@ -27,7 +27,8 @@ from sync_profiles.engine.compare import Compared, Comparison
 from sync_profiles.engine.course import Course
 from sync_profiles.engine.deliver import Delivery
 from sync_profiles.engine.parts import Parts
-from sync_profiles.engine.sweep import GONE_MAX, Seen
+from sync_profiles.engine.removals import GONE_MAX, Removals
+from sync_profiles.engine.sweep import Seen
 from sync_profiles.errors import GuardStop
 
 DUE_CHUNK = 1000
@@ -44,6 +45,7 @@ class Pass:
         self._tally = course.tally
         self._known_before = state.known_count()
         self.comparison = Comparison(parts.source, parts.mapper, state)
+        self.removals = Removals(parts.source, state, parts.mapper, parts.policy)
         self.seen: Seen | None = None
 
     def force(self, since_run: int) -> None:
@@ -53,7 +55,8 @@ class Pass:
     # --- the two sources of pages ------------------------------------------------------------------------------
 
     def due_rows(self) -> None:
-        """Look again at the rows whose wait is over."""
+        """Look again at the rows whose wait is over; first at removals, whose IDs may be in use again."""
+        self.removals.due(self._course.now())
         rows = [row for row in self._state.due(GONE_MAX, self._course.now()) if row.kind == "row"]
         for start in range(0, len(rows), DUE_CHUNK):
             if self.halted:

@@ -195,3 +195,21 @@ def test_composite_keys_and_text_keys(line: Line) -> None:
     summary = line.run(full=True)
     assert (summary.sent, summary.deleted) == (1, 1)
     assert plans(line) == {"a/1": "x", "A b/1": "z", "ö/é'": "new"}
+
+
+@pytest.mark.parametrize("came_back", ["as it was", "changed"])
+def test_a_row_that_comes_back_after_a_delete_without_an_answer_is_sent_whole(line: Line, came_back: str) -> None:
+    """The delete was applied, its answer lost: the state still knows the profile, Mixpanel does not."""
+    line.table(5)
+    line.run()
+    line.change("DELETE FROM users WHERE id = 3")
+    line.sandbox.faults.add(fault("zombie", times=None, applied="all"))
+    line.stop_after(1)
+    line.run(full=True)
+    line.sandbox.faults.clear()
+    assert "3" not in line.sandbox.profiles
+    line.add(3, **({} if came_back == "as it was" else {"plan": "new"}))
+    assert line.run(full=True).sent == 1
+    line.assert_equal()
+    line.run()
+    line.assert_equal()
