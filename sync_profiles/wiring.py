@@ -191,6 +191,7 @@ def _identity(config: Config, sync: SyncConfig, database: Database, model: Model
         project=_digest(host, config.mixpanel.token.reveal(), sync.mapping.group_key or ""),
         project_label=f"region {config.mixpanel.region}" if config.mixpanel.base_url is None else "own base_url",
         mapping=_digest(mapper.digest, model.selection, sync.mapping.deleted or ""),
+        columns={name: model.columns[name].type_name for name in mapper.columns},
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Literal
 
 import msgspec
@@ -10,6 +11,10 @@ from sync_profiles.core.types import Identity, Limit
 
 DELETES_ALWAYS_ALLOWED = 100
 REJECTS_ALWAYS_ALLOWED = 50
+
+_DIMENSIONS = re.compile(r"\s*\(.*\)", re.DOTALL)
+_FLAGS = frozenset({"tinyint(1)", "bit(1)"})
+"""MySQL's booleans: here the number in parentheses is the type."""
 
 
 class Stopped(msgspec.Struct, frozen=True):
@@ -67,7 +72,7 @@ def belonging(before: Identity | None, now: Identity) -> Belonging:
         return "project"
     if before.source != now.source:
         return "source"
-    return "same" if before.mapping == now.mapping else "mapping"
+    return "same" if before.mapping == now.mapping and drifted(before, now) is None else "mapping"
 
 
 def another_owner(before: Identity | None, now: Identity) -> Stopped | None:
@@ -83,6 +88,30 @@ def another_owner(before: Identity | None, now: Identity) -> Stopped | None:
         f"the {'Mixpanel project' if changed == 'project' else 'source'} is another one than in the last run{detail}",
         "If that is meant, run once with --accept-new-source: every row is then compared again.",
     )
+
+
+def drifted(before: Identity | None, now: Identity) -> Stopped | None:
+    """A mapped column of another type than in the last good run; the same type in another size is none.
+
+    A column that vanished never comes here: it is a mistake in the mapping.
+    """
+    former = before.columns if before is not None else {}
+    changed = [
+        f'"{name}" was {former[name]} and is {became} now'
+        for name, became in now.columns.items()
+        if name in former and _type(former[name]) != _type(became)
+    ]
+    if not changed:
+        return None
+    return Stopped(
+        f"the type of a mapped column changed since the last good run: {'; '.join(changed)}",
+        "Look at `sync-profiles preview --limit 3`; if the values are as you want them, run once with --full, "
+        "which compares every row. Nothing was sent.",
+    )
+
+
+def _type(name: str) -> str:
+    return name if name in _FLAGS else _DIMENSIONS.sub("", name).lower()
 
 
 def _shown(limit: Limit) -> str:

@@ -405,7 +405,8 @@ class Settlement(msgspec.Struct, frozen=True):
 class Identity(msgspec.Struct, frozen=True):
     """What a sync's state belongs to. Hashes, so that no address or token is stored; labels are for messages.
 
-    ``mapping`` is the hash of the compiled mapping and of what selects its rows.
+    ``mapping`` is the hash of the compiled mapping and of what selects its rows. ``columns`` maps each mapped column to
+    the database's own word for its type; empty in a state that was written before they were kept.
     """
 
     source: str
@@ -413,6 +414,7 @@ class Identity(msgspec.Struct, frozen=True):
     project: str
     project_label: str
     mapping: str
+    columns: dict[str, str] = {}
 
 
 Outcome: TypeAlias = Literal["ok", "rejected", "deferred", "stopped", "skipped", "failed"]

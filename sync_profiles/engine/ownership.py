@@ -11,9 +11,7 @@ from sync_profiles.core.types import Identity, Watermark
 from sync_profiles.errors import GuardStop
 
 
-def settle_identity(
-    state: State, identity: Identity, *, accept: bool, accept_types: bool = False
-) -> guards.Belonging:
+def settle_identity(state: State, identity: Identity, *, accept: bool, accept_types: bool = False) -> guards.Belonging:
     """Refuse another source or project, or other types, unless accepted; says what changed since the last good run.
 
     The mapping is remembered only after a complete pass with it (see ``finish_pass``): a run that is killed in

@@ -23,9 +23,7 @@ def run_sync(sync: Sync, options: RunOptions, surroundings: Surroundings) -> Run
 
 def _hourly(course: Course, sync: Sync, options: RunOptions) -> None:
     parts = sync.open_parts()
-    changed = settle_identity(
-        sync.state, parts.identity, accept=options.accept_new_source, accept_types=options.full
-    )
+    changed = settle_identity(sync.state, parts.identity, accept=options.accept_new_source, accept_types=options.full)
     before, now = sync.state.watermark(), parts.source.watermark()
     wishes = scanplan.Wishes(
         now=course.now(),

@@ -69,3 +69,32 @@ def test_a_new_mapping_is_no_reason_to_stop():
 def test_the_message_names_the_limit_as_the_config_wrote_it():
     assert "2%" in guards.mass_delete(TWO_PERCENT, 200, 200).message
     assert "max_delete = 5 " in guards.mass_delete(FIVE, 200, 200).message
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "named"),
+    [
+        ({"plan": "integer"}, {"plan": "text"}, '"plan" was integer and is text now'),
+        ({"plan": "text", "n": "int"}, {"plan": "text", "n": "bigint"}, '"n" was int and is bigint now'),
+        ({"on": "tinyint(1)"}, {"on": "tinyint(4)"}, '"on" was tinyint(1) and is tinyint(4) now'),
+        ({"plan": "varchar(20)"}, {"plan": "VARCHAR(255)"}, None),
+        ({"at": "timestamp(3) with time zone"}, {"at": "timestamp with time zone"}, None),
+        ({"at": "timestamp with time zone"}, {"at": "timestamp without time zone"}, '"at" was timestamp with'),
+        ({"plan": "enum('a','b')"}, {"plan": "enum('a','b','c')"}, None),
+        ({"gone": "integer"}, {"new": "text"}, None),
+        ({}, {"plan": "text"}, None),
+    ],
+)
+def test_a_mapped_column_of_another_type_stops_and_both_types_are_named(before, now, named):
+    stopped = guards.drifted(make.identity(columns=before), make.identity(columns=now))
+    assert (stopped is None) == (named is None)
+    if stopped is not None:
+        assert named in stopped.message
+        assert "--full" in stopped.hint
+
+
+def test_accepted_types_ask_for_a_full_pass_and_an_old_state_for_nothing():
+    was, now = make.identity(columns={"plan": "integer"}), make.identity(columns={"plan": "bigint"})
+    assert guards.belonging(was, now) == "mapping"
+    assert guards.belonging(make.identity(), now) == "same"
+    assert guards.drifted(None, now) is None
