@@ -41,6 +41,8 @@ from sync_profiles.source.walk import Walk, labelled, latest, position_in
 __all__ = ["Database", "Model", "ModelSpec", "SqlSource", "open_database", "open_source"]
 
 KEYS_A_STATEMENT = 500
+IDS_A_STATEMENT = 2000
+"""A whole page: where no index helps, each statement reads the whole table."""
 
 
 def open_source(
@@ -293,8 +295,8 @@ class SqlSource:
         possible = (match.wanted(one) for one in ids if "\0" not in one and encodes(one))
         wanted = [value for value in possible if value is not None]
         rows: list[Row] = []
-        for start in range(0, len(wanted), KEYS_A_STATEMENT):
-            some = wanted[start : start + KEYS_A_STATEMENT]
+        for start in range(0, len(wanted), IDS_A_STATEMENT):
+            some = wanted[start : start + IDS_A_STATEMENT]
             rows += self._database.fetch(self._rows.where(match.element.in_(some)))
         return self._page(rows)
 
