@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Mapping
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +14,7 @@ import click
 from sync_profiles.cli.command import Command, epilog
 from sync_profiles.cli.context import Settings
 from sync_profiles.cli.output import echo_table
+from sync_profiles.errors import AccessError
 
 if TYPE_CHECKING:
     import sqlalchemy as sa
@@ -28,7 +29,10 @@ RECORDS_SHOWN = 8
     cls=Command,
     short_help="A real sync on a table of its own, to look at.",
     epilog=epilog(
-        "sync-profiles demo", "sync-profiles demo --rows 100000", "sync-profiles demo --serve", codes=(0, 1, 2)
+        "sync-profiles demo",
+        "sync-profiles demo --rows 100000",
+        "sync-profiles demo --serve",
+        codes=(0, 1, 2, 75, 77, 78, 130),
     ),
 )
 @click.option("--rows", type=click.IntRange(min=3), default=1000, show_default=True, help="Users in the table.")
@@ -40,12 +44,16 @@ def demo(settings: Settings, /, rows: int, database_url: str | None, *, serve: b
 
     Shows what was sent each time. Everything is removed at the end.
     """
+    from sqlalchemy.exc import SQLAlchemyError
+
     from sync_profiles.demo import drop_table, open_engine
     from sync_profiles.sandbox.server import Sandbox
     from sync_profiles.source.database import driver_url
 
     with tempfile.TemporaryDirectory(prefix="sync-profiles-demo-") as folder, Sandbox(keep_bodies=True) as sandbox:
         url = database_url or f"sqlite:///{folder}/users.db"
+        if database_url:
+            _reach(database_url)
         engine = open_engine(driver_url(url))
         try:
             _story(settings, engine, sandbox, rows, _environment(folder, url, sandbox))
@@ -53,8 +61,33 @@ def demo(settings: Settings, /, rows: int, database_url: str | None, *, serve: b
                 click.echo(f"\nThe local Mixpanel stays at {sandbox.url}/sandbox/profiles until Ctrl-C.")
                 _wait_for_interrupt()
         finally:
-            drop_table(engine)
+            with suppress(SQLAlchemyError):  # what broke the story is told, not that it also broke this
+                drop_table(engine)
             engine.dispose()
+
+
+def _reach(url: str) -> None:
+    """Ask for a connection the way a run does, so that what is wrong with it is told as well."""
+    import sqlalchemy as sa
+
+    from sync_profiles.observe.redact import register_secret
+    from sync_profiles.source.sql import open_database
+
+    register_secret(url)
+    with closing(open_database(url, statement_timeout_s=60)) as database:
+        database.fetch(sa.select(sa.literal(1)), place="--database-url")
+
+
+def _make_table(engine: sa.Engine, rows: int) -> None:
+    import sqlalchemy as sa
+
+    from sync_profiles.demo import TABLE, make_table
+
+    try:
+        make_table(engine, rows)
+    except sa.exc.DBAPIError as error:
+        hint = "The demo needs a user who may create and drop tables; everything else only reads."
+        raise AccessError(f"the table {TABLE} cannot be made there", hint=hint) from error
 
 
 def _environment(folder: str, url: str, sandbox: Sandbox) -> dict[str, str]:
@@ -71,9 +104,9 @@ def _environment(folder: str, url: str, sandbox: Sandbox) -> dict[str, str]:
 
 
 def _story(settings: Settings, engine: sa.Engine, sandbox: Sandbox, rows: int, environment: Mapping[str, str]) -> None:
-    from sync_profiles.demo import TABLE, change_some, make_table
+    from sync_profiles.demo import TABLE, change_some
 
-    make_table(engine, rows)
+    _make_table(engine, rows)
     click.echo(f"A table {TABLE} with {rows:,} users, and an empty local Mixpanel at {sandbox.url}\n")
     _one_run("First run", settings, sandbox, environment)
     _table(settings, sandbox)
