@@ -211,7 +211,8 @@ class SqlSource:
             for start in range(0, max(1, full), page_rows):
                 yield latest(self._page(waiting[start : min(full, start + page_rows)]))
             del waiting[:full]
-        yield latest(self._page(waiting))
+        if waiting:
+            yield latest(self._page(waiting))
 
     def _walk(self, walk: Walk) -> Iterator[Page]:
         page_rows = self._model.spec.page_size
