@@ -35,7 +35,7 @@ class UsageError(SyncProfilesError):
     exit_code = 2
 
 
-class GuardStop(SyncProfilesError):
+class GuardStop(SyncProfilesError):  # noqa: N818 - it is a stop that asks, not a failure
     """A guard stopped the run before harm was done; a person has to decide."""
 
     exit_code = 3
