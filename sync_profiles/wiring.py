@@ -9,24 +9,33 @@ import secrets
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
+from functools import partial
 from pathlib import Path
+
+import msgspec
 
 from sync_profiles.config import Config, SyncConfig
 from sync_profiles.core.events import Observer
+from sync_profiles.core.facts import StateFacts
 from sync_profiles.core.mapping import Mapper, compile_mapping
 from sync_profiles.core.ports import Stop
 from sync_profiles.core.scanplan import lookback_s
 from sync_profiles.core.types import Identity, Kind
 from sync_profiles.destination.layers import Paced, Retrying
-from sync_profiles.destination.mixpanel import Mixpanel, hosts
+from sync_profiles.destination.mixpanel import Mixpanel, MixpanelReader, hosts
+from sync_profiles.destination.probe import Probe
+from sync_profiles.engine.canary import Canary
+from sync_profiles.engine.check import Checks, MixpanelCheck, SyncCheck
 from sync_profiles.engine.course import Surroundings
 from sync_profiles.engine.dryrun import DryRun
 from sync_profiles.engine.parts import Outlet, Parts, Policy, Sync
 from sync_profiles.errors import ConfigError
 from sync_profiles.source.ahead import ReadAhead
+from sync_profiles.source.facts import SourceFacts
 from sync_profiles.source.sql import Database, Model, ModelSpec, open_database, open_source
 from sync_profiles.state.files import StateFiles, default_path, path_of
 from sync_profiles.state.lock import RunLock
+from sync_profiles.state.place import place_of
 from sync_profiles.state.store import Store, open_store, start_over
 
 _MASKED_TOKEN = "***"  # noqa: S105 - what stands in a token's place
@@ -116,12 +125,19 @@ def open_parts(config: Config, sync: SyncConfig, *, where: str | None = None, ma
 
     ``masked``: records are made with ``***`` for the token, for everything that is shown and not sent.
     """
+    return _parts_and_model(config, sync, where=where, masked=masked)[0]
+
+
+def _parts_and_model(
+    config: Config, sync: SyncConfig, *, where: str | None = None, masked: bool = False
+) -> tuple[Parts, Model]:
     database = open_database(config.source.url.reveal(), statement_timeout_s=config.source.statement_timeout_s)
     model = _model(config, sync, database)
     token = _MASKED_TOKEN if masked else config.mixpanel.token.reveal()
     mapper = _mapper(config, sync, model, token)
     source = open_source(model, mapper.columns, distinct_id=sync.mapping.distinct_id, extra_where=where)
-    return Parts(ReadAhead(source), mapper, _identity(config, sync, database, model, mapper), _policy(sync, model))
+    identity = _identity(config, sync, database, model, mapper)
+    return Parts(ReadAhead(source), mapper, identity, _policy(sync, model)), model
 
 
 def _model(config: Config, sync: SyncConfig, database: Database) -> Model:
@@ -215,3 +231,61 @@ def _open_outlet(config: Config, stop: Stop, attempt: Callable[[int], None]) -> 
     paced = Paced(wire, limit=mixpanel.concurrency)
     retrying = Retrying(paced, stop=stop, clock=clock, jitter=random.random, count=attempt)
     return Outlet(retrying, lambda: paced.limit, mixpanel.concurrency, mixpanel.records_per_request)
+
+
+# --- check ---------------------------------------------------------------------------------------------------------
+
+CHECK_PATIENCE_S = 10.0
+"""A check says that Mixpanel is away instead of waiting for it."""
+
+
+def open_checks(config: Config, stop: Stop) -> Checks:
+    """Everything that ``check`` asks; nothing is connected before it is asked for."""
+    return Checks(
+        syncs=[SyncCheck(sync.name, partial(_open_probes, config, sync)) for sync in config.syncs],
+        state=lambda: _state_facts(config),
+        mixpanel=_mixpanel_check(config, stop),
+        clock=_SystemClock(),
+        stop=stop,
+    )
+
+
+def _open_probes(config: Config, sync: SyncConfig) -> tuple[Parts, SourceFacts]:
+    parts, model = _parts_and_model(config, sync, masked=True)
+    return parts, SourceFacts(model, sync.mapping)
+
+
+def _state_facts(config: Config) -> StateFacts:
+    with closing(opened_store(config, read_only=True)) as store:
+        owners = {sync.name: store.reader(sync.name).identity() for sync in config.syncs}
+    return msgspec.structs.replace(place_of(_state_files(config).database), owners=owners)
+
+
+def _mixpanel_check(config: Config, stop: Stop) -> MixpanelCheck:
+    mixpanel, project_id = config.mixpanel, config.mixpanel.project_id
+    where = hosts(mixpanel.region, mixpanel.base_url)
+    probe = Probe(where, timeout_s=mixpanel.timeout_s)
+    account, secret = mixpanel.service_account, mixpanel.service_secret
+    readable = project_id is not None and account is not None and secret is not None
+    return MixpanelCheck(
+        label=f"region {mixpanel.region}" if mixpanel.base_url is None else "own base_url",
+        probe=probe,
+        project_id=project_id,
+        projects=(lambda: probe.projects(account.reveal(), secret.reveal())) if account and secret else None,
+        canary=(lambda: _canary(config, stop)) if readable else None,
+        records_max=mixpanel.records_per_request,
+        in_flight=mixpanel.concurrency,
+    )
+
+
+def _canary(config: Config, stop: Stop) -> Canary:
+    mixpanel = config.mixpanel
+    project_id, account, secret = mixpanel.project_id, mixpanel.service_account, mixpanel.service_secret
+    assert project_id is not None and account is not None and secret is not None, "asked before"  # noqa: S101, PT018 - narrows the types
+    where, clock, token = hosts(mixpanel.region, mixpanel.base_url), _SystemClock(), mixpanel.token.reveal()
+    wire = Mixpanel(where, token=token, timeout_s=mixpanel.timeout_s, clock=clock)
+    reader = MixpanelReader(
+        where, project_id=project_id, account=account.reveal(), secret=secret.reveal(), timeout_s=mixpanel.timeout_s
+    )
+    sender = Retrying(wire, stop=stop, clock=clock, jitter=random.random, patience_s=CHECK_PATIENCE_S)
+    return Canary(sender, reader, token, f"sync-profiles-canary-{secrets.token_hex(8)}")

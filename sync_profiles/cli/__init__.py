@@ -11,6 +11,7 @@ from sync_profiles import __version__
 from sync_profiles.cli.command import Group, epilog
 
 _COMMANDS = {
+    "check": ("sync_profiles.cli.check:check", "Find out before a run what would go wrong in it."),
     "run": ("sync_profiles.cli.run:run", "The hourly run: send what changed."),
     "backfill": ("sync_profiles.cli.backfill:backfill", "Send every selected row again, by hand."),
     "preview": ("sync_profiles.cli.preview:preview", "Show the records that would be sent."),

@@ -71,7 +71,8 @@ class Mapper:
 
     ``columns`` is what the source must read, in this order. ``digest`` identifies the mapping and the kinds of its
     columns (32 hex digits). ``group``: these are group profiles. ``id_is_key``: the distinct ID is the single primary
-    key column as it is, so two rows never share one.
+    key column as it is, so two rows never share one. ``readers`` and ``identity`` read the properties and the ID, for
+    whoever looks at values one by one.
     """
 
     def __init__(
@@ -82,7 +83,8 @@ class Mapper:
         self._set = Operation(reader(name, entry, places, null=null) for name, entry in sorted(spec.set.items()))
         once = Operation(reader(name, entry, places) for name, entry in sorted(spec.set_once.items()))
         self._union = Operation(union_reader(name, entry, places) for name, entry in sorted(spec.union.items()))
-        self._id = text_reader("distinct_id", identity, places)
+        self.readers = (*self._set.readers, *once.readers, *self._union.readers)
+        self.identity = text_reader("distinct_id", identity, places)
         self._deleted = places.get(spec.deleted) if spec.deleted is not None else None
         envelope = Envelope(token, spec.group_key, ignore_time=spec.ignore_time)
         self._composer = Composer(envelope, spec.on_null, set_=self._set, set_once=once, union=self._union)
@@ -104,8 +106,8 @@ class Mapper:
         absent: dict[int, Shape] = {}
         set_json = reading.encoded(self._set, absent)
         prints = _fingerprints(set_json, reading.encoded(self._union) if self._union.readers else None)
-        ids = page.keys if self._keys_are_ids else reading.converted(self._id).values
-        reading.reject_ids(self._id, ids)
+        ids = page.keys if self._keys_are_ids else reading.converted(self.identity).values
+        reading.reject_ids(self.identity, ids)
         mapped: list[Mapped] = list(map(Profile, page.keys, ids, prints, set_json, rows))
         for index, names in absent.items():
             mapped[index] = Profile(page.keys[index], ids[index], prints[index], set_json[index], rows[index], names)

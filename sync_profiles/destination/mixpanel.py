@@ -17,7 +17,8 @@ from sync_profiles.core.masking import masking
 from sync_profiles.core.ports import Clock
 from sync_profiles.core.reply import ANSWER_BYTES_MAX, reply_verdict
 from sync_profiles.core.types import Batch, DistinctId, Json, Refused, Uncertain, Verdict
-from sync_profiles.destination.wire import BarredError, NoReplyError, Reply, Wire
+from sync_profiles.destination.border import BarredError, NoReplyError
+from sync_profiles.destination.wire import Reply, Wire
 from sync_profiles.errors import AccessError, ConfigError, SyncProfilesError, TemporaryError
 
 ENGAGE = "/engage?ip=0&strict=1&verbose=1"

@@ -10,12 +10,10 @@ import contextlib
 import http.client
 import ipaddress
 import os
-import re
 import socket
 import ssl
 import threading
 import zlib
-from collections.abc import Iterator
 from contextvars import ContextVar
 from pathlib import Path
 from types import TracebackType
@@ -32,9 +30,8 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
 from sync_profiles import __version__
-from sync_profiles.errors import AccessError, ConfigError
-
-CONNECT_S_MAX = 10.0
+from sync_profiles.destination.border import CONNECT_S_MAX, BarredError, NoReplyError, translated
+from sync_profiles.errors import ConfigError
 
 
 class Reply(msgspec.Struct, frozen=True):
@@ -43,22 +40,6 @@ class Reply(msgspec.Struct, frozen=True):
     status: int
     headers: dict[str, str]
     body: bytes
-
-
-class NoReplyError(Exception):
-    """No usable answer; nobody knows whether the request was carried out. ``why`` holds no address and no value."""
-
-    def __init__(self, why: str) -> None:
-        super().__init__(why)
-        self.why = why
-
-
-class BarredError(NoReplyError):
-    """The request never left, and will not as things are: no trust, or a proxy that refuses."""
-
-    def __init__(self, why: str, exit_code: int) -> None:
-        super().__init__(why)
-        self.exit_code = exit_code
 
 
 class Wire:
@@ -79,14 +60,24 @@ class Wire:
 
         Raises ``NoReplyError`` and ``BarredError``, never anything of a library.
         """
+        return self._exchange("POST", url, body, {"Content-Type": content_type}, auth)
+
+    def get(self, url: str, *, auth: tuple[str, str] | None = None) -> Reply:
+        """GET, within the same bounds, with the same errors."""
+        return self._exchange("GET", url, None, {}, auth)
+
+    def _exchange(
+        self, method: str, url: str, body: bytes | None, headers: dict[str, str], auth: tuple[str, str] | None
+    ) -> Reply:
         watch = _Watch(self._timeout_s)
         try:
             with (
                 watch,
-                self._session(url).post(
+                self._session(url).request(
+                    method,
                     url,
                     data=body,
-                    headers={"Content-Type": content_type},
+                    headers=headers,
                     auth=auth,
                     timeout=(min(CONNECT_S_MAX, self._timeout_s), watch.net_s),
                     allow_redirects=False,
@@ -101,7 +92,7 @@ class Wire:
         except (requests.RequestException, urllib3.exceptions.HTTPError, http.client.HTTPException, OSError) as error:
             if watch.expired:
                 raise NoReplyError(f"no complete answer within {self._timeout_s:g} s") from error
-            raise _translated(error) from error
+            raise translated(error) from error
 
     def close(self) -> None:
         """Close the connections of all threads."""
@@ -287,62 +278,3 @@ class _TlsPool(HTTPSConnectionPool):
 
 
 _POOLS = {"http": _Pool, "https": _TlsPool}
-
-
-# --- the border ------------------------------------------------------------------------------------------------------
-
-
-def _translated(error: BaseException) -> NoReplyError:
-    """A library's exception as ours: the kind of failure, without the address that libraries put into their texts."""
-    causes = list(_causes(error))
-    for cause in causes:
-        if isinstance(cause, ssl.SSLCertVerificationError):
-            return BarredError(f"the TLS certificate is not trusted ({cause.verify_message})", ConfigError.exit_code)
-        tunnel = re.search(r"Tunnel connection failed: (\d{3})", str(cause)) if isinstance(cause, OSError) else None
-        if tunnel:
-            return _refused_by_proxy(int(tunnel[1]))
-        if isinstance(cause, requests.exceptions.InvalidProxyURL):
-            return BarredError("the proxy address in the environment is not valid", ConfigError.exit_code)
-        if isinstance(cause, requests.exceptions.InvalidURL | requests.exceptions.InvalidSchema):
-            return BarredError(
-                "the address, or that of the proxy in the environment, is not valid", ConfigError.exit_code
-            )
-    for kind, why in _WHYS:
-        if any(isinstance(cause, kind) for cause in causes):
-            return NoReplyError(why)
-    return NoReplyError(f"the connection failed ({type(causes[-1]).__name__})")
-
-
-def _refused_by_proxy(status: int) -> NoReplyError:
-    if status in (401, 403, 407):
-        return BarredError(f"the proxy refuses the connection (HTTP {status})", AccessError.exit_code)
-    return NoReplyError(f"the proxy could not connect (HTTP {status})")
-
-
-def _causes(error: BaseException) -> Iterator[BaseException]:
-    """The exception and all that it wraps, by cause, by argument or as a reason, outermost first."""
-    waiting, seen = [error], set[int]()
-    while waiting:
-        current = waiting.pop(0)
-        if id(current) in seen:
-            continue
-        seen.add(id(current))
-        yield current
-        wrapped = (current.__cause__, current.__context__, getattr(current, "reason", None), *current.args)
-        waiting += [inner for inner in wrapped if isinstance(inner, BaseException)]
-
-
-_WHYS: tuple[tuple[type[BaseException], str], ...] = (
-    (urllib3.exceptions.NameResolutionError, "the host name could not be resolved"),
-    (ConnectionRefusedError, "the connection was refused"),
-    (urllib3.exceptions.ConnectTimeoutError, f"no connection within {CONNECT_S_MAX:g} s"),
-    (urllib3.exceptions.ReadTimeoutError, "no answer in time"),
-    (TimeoutError, "no answer in time"),
-    (ssl.SSLError, "the TLS connection failed"),
-    (ConnectionResetError, "the connection was reset"),
-    (http.client.RemoteDisconnected, "the connection was closed without an answer"),
-    (urllib3.exceptions.IncompleteRead, "the answer broke off"),
-    (http.client.IncompleteRead, "the answer broke off"),
-    (http.client.HTTPException, "the answer is not HTTP"),
-    (urllib3.exceptions.ProxyError, "the proxy does not answer"),
-)

@@ -65,6 +65,15 @@ def id_match(distinct_id: Property | None, model: Model) -> IdMatch | None:
     return IdMatch(text, _same) if distinct_id.type in _AS_IT_IS else None
 
 
+def id_text(distinct_id: Property | None, model: Model) -> Element | None:
+    """The distinct ID of a row as text in SQL; None where it cannot be computed there as it is sent."""
+    if distinct_id is None:
+        distinct_id = Property(column=model.primary_key[0])
+    if distinct_id.hash is not None or distinct_id.default is not ABSENT or distinct_id.type not in _AS_IT_IS:
+        return None
+    return _text(distinct_id, model)
+
+
 def _plain(given: Property) -> bool:
     return given.path is None and given.hash is None and given.type in _AS_IT_IS and given.default is ABSENT
 
