@@ -113,8 +113,15 @@ CASES = (
 
 
 def cases_of(kind: str) -> list[Case]:
-    """Those that this kind of database can answer."""
-    return [case for case in CASES if kind == "postgresql" or case.detect != "xmin"]
+    """Those that this kind of database can answer, with what is to be reached on it."""
+    if kind == "postgresql":
+        return list(CASES)
+    grow = {"first", "full", "backfill"}
+    return [
+        dataclasses.replace(case, target="0.70 both") if case.name in grow else case
+        for case in CASES
+        if case.detect != "xmin"
+    ]
 
 
 @dataclasses.dataclass(frozen=True)
