@@ -18,6 +18,7 @@ from sync_profiles.source.cursor import clamped
 from sync_profiles.source.dialect import Element
 from sync_profiles.source.distinct import id_match, id_text, ids_are_unique
 from sync_profiles.source.model import Model
+from sync_profiles.source.statements import AsStored
 
 KEYS_NAMED = 3
 
@@ -116,7 +117,7 @@ class SourceFacts:
     def _unusable(self, text: Element) -> dict[str, Count]:
         """In the order of ``core.distinct_ids``: each row counts once."""
         lowered = sa.func.lower(text)
-        refused = self._catalogue.exact(lowered).in_(sorted(REFUSED))
+        refused = sa.type_coerce(self._catalogue.exact(lowered), AsStored()).in_(sorted(REFUSED))
         verdict = sa.case(
             (text.is_(None), "null"),
             (self._catalogue.blank(text), "blank"),

@@ -41,7 +41,7 @@ def filesystem_at(path: str, mounts: str) -> str | None:
             continue
         point = _ESCAPE.sub(lambda found: chr(int(found[1], 8)), fields[1])
         if path == point or path.startswith(point.rstrip("/") + "/"):
-            best = max(best, (len(point), fields[2]), key=lambda found: found[0])
+            best = max((len(point), fields[2]), best, key=lambda found: found[0])  # of equals, the later one
     return best[1]
 
 
