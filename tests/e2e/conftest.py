@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from commands import Workplace, working
-from servers import LiveDatabase
+from servers import LiveDatabase, ServerMissingError, Servers, all_labels
 
 
 @pytest.fixture
@@ -17,8 +18,17 @@ def place(tmp_path: Path, sqlite_database: LiveDatabase) -> Iterator[Workplace]:
         yield workplace
 
 
-@pytest.fixture
-def everywhere(tmp_path: Path, database: LiveDatabase) -> Iterator[Workplace]:
-    """On every kind of database in turn."""
-    with working(tmp_path, database) as workplace:
+KINDS = {label.partition("-")[0]: label for label in reversed(all_labels())}
+
+
+@pytest.fixture(params=KINDS.values())
+def everywhere(request: pytest.FixtureRequest, tmp_path: Path, servers: Servers) -> Iterator[Workplace]:
+    """On every kind of database in turn; one version of each, since the lower tiers meet them all."""
+    try:
+        server = servers.get(request.param)
+    except ServerMissingError as missing:
+        if os.environ.get("CI"):
+            pytest.fail(f"no {request.param} server here; get one with: {missing}")
+        pytest.skip(f"no {request.param} server here; get one with: {missing}")
+    with server.fresh_database() as database, working(tmp_path, database) as workplace:
         yield workplace

@@ -8,7 +8,6 @@ import json
 import os
 import stat
 
-import pytest
 from commands import TOKEN, Workplace, on_terminal
 
 LOOKING = [
@@ -22,27 +21,26 @@ LOOKING = [
     ["state", "export"],
     ["config", "show"],
 ]
-each_way_of_looking = pytest.mark.parametrize("arguments", LOOKING, ids=" ".join)
 
 
-@each_way_of_looking
-def test_looking_works_before_anything_is_remembered_and_begins_nothing(place: Workplace, arguments: list[str]) -> None:
+def test_looking_works_before_anything_is_remembered_and_begins_nothing(place: Workplace) -> None:
     place.fill(5)
-    place.run(*arguments)
-    assert not place.state.parent.exists()
+    for arguments in LOOKING:
+        place.run(*arguments)
+        assert not place.state.parent.exists(), arguments
     assert not place.sandbox.requests
 
 
-@each_way_of_looking
-def test_looking_sends_nothing_and_changes_no_byte(place: Workplace, arguments: list[str]) -> None:
+def test_looking_sends_nothing_and_changes_no_byte(place: Workplace) -> None:
     place.fill(20)
     place.write('table = "users"\non_delete = "delete"\n')
     place.run("run")
     place.database.execute("UPDATE users SET plan = 'pro' WHERE id < 5", "DELETE FROM users WHERE id = 9")
     before = {path.name: path.read_bytes() for path in place.state.parent.iterdir()}
     place.sandbox.clear_log()
-    place.run(*arguments)
-    assert {path.name: path.read_bytes() for path in place.state.parent.iterdir()} == before
+    for arguments in LOOKING:
+        place.run(*arguments)
+        assert {path.name: path.read_bytes() for path in place.state.parent.iterdir()} == before, arguments
     assert not place.sandbox.requests
 
 
