@@ -125,8 +125,10 @@ def test_nulls_and_a_future_in_the_change_column_are_seen(users: LiveDatabase) -
 
 TRIGGERS = {
     "sqlite": [
-        "CREATE TRIGGER touch AFTER UPDATE ON users BEGIN"
-        " UPDATE users SET updated_at = CURRENT_TIMESTAMP WHERE id = new.id; END"
+        (
+            "CREATE TRIGGER touch AFTER UPDATE ON users BEGIN"
+            " UPDATE users SET updated_at = CURRENT_TIMESTAMP WHERE id = new.id; END"
+        )
     ],
     "postgresql": [
         "CREATE FUNCTION touch() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN NEW.updated_at = now(); RETURN NEW; END'",
