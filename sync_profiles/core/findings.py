@@ -14,7 +14,7 @@ from sync_profiles.errors import AccessError, ConfigError, GuardStop, StateError
 SKEW_S_MAX = 60.0
 ROWS_READ_A_SECOND = 10_000
 REQUEST_S = 0.5
-"""How long one request of a thousand records takes; measured ones are about that."""
+"""How long one request of a thousand records may take; assumed on the slow side, nothing public says it."""
 MANY_ROWS = 1_000_000
 FEW_ROWS = 1000
 """A table of so many is read as quickly without an index."""

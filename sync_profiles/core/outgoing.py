@@ -60,6 +60,7 @@ class Composer:
         self._set, self._once, self._union = set_, set_once, union
         self._nullable = (*set_.layout.names, *union.layout.names)
         self._patterns: dict[Shape, Shape] = {}
+        self._absences: dict[tuple[Shape, Shape, Shape, bool], tuple[tuple[str, ...], Shape]] = {}
         self._joins: dict[tuple[Shape, Shape], Shape] = {}
         self._sticky = frozenset(set_once.layout.names)
         self.names: Shape = (*set_.layout.names, *set_once.layout.names, *union.layout.names)
@@ -129,11 +130,9 @@ class Composer:
         given = set_part.names + once.names + union.names
         shape = self.names if len(given) == len(self.names) else given
         before = change.known.shape + prior if change.known else prior
-        unset: list[str] = []
+        unset: tuple[str, ...] = ()
         if (before and before != given) or (change.every_null and len(given) < len(self.names)):
-            unset, kept = self._absent(before, set(given), union.quiet, every_null=change.every_null)
-            if kept:
-                shape = tuple(filter({*given, *kept}.__contains__, self.names))
+            unset, shape = self._absence(before, given, union.quiet, every_null=change.every_null)
         records = self._records(profile.distinct_id, set_part, once, union, unset)
         if not set_part.names and (not records or (change.known is None and not (once.names or union.names))):
             # Without a $set, a $set_once or a $union nothing is sure to make a new profile exist.
@@ -210,6 +209,18 @@ class Composer:
         for index in suspects(encoded):
             parts[index] = None
         return parts
+
+    def _absence(self, before: Shape, given: Shape, quiet: Shape, *, every_null: bool) -> tuple[tuple[str, ...], Shape]:
+        """What to unset and the shape that is left; rows share a few answers."""
+        question = before, given, quiet, every_null
+        answer = self._absences.get(question)
+        if answer is None:
+            if len(self._absences) >= PATTERNS_MAX:
+                self._absences.clear()
+            unset, kept = self._absent(before, set(given), quiet, every_null=every_null)
+            shape = tuple(filter({*given, *kept}.__contains__, self.names)) if kept else given
+            answer = self._absences[question] = tuple(unset), shape
+        return answer
 
     def _absent(
         self, before: Iterable[str], present: set[str], quiet: Sequence[str], *, every_null: bool
