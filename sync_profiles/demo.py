@@ -48,7 +48,6 @@ url = "${{DEMO_STATE_URL}}"
 
 [sync.users]
 table = "{TABLE}"
-detect = "full"                     # so that a deleted user is noticed by the very next run
 on_delete = "delete"
 copy = ["plan", "country", "seats"]
 

@@ -67,6 +67,10 @@ class Source(Protocol):
         """
         ...
 
+    def count(self) -> int | None:
+        """How many rows there are now, where that costs no more than finding what changed; else None."""
+        ...
+
     def oldest_transaction(self) -> str | None:
         """What is known of the transaction that holds the horizon where it is, for a message."""
         ...

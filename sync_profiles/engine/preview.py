@@ -13,7 +13,7 @@ from sync_profiles.core.ports import StateReader
 from sync_profiles.core.types import Key, Known, Outgoing, Page, Profile, ScanFull, ScanPlan, Unmappable
 from sync_profiles.engine.compare import Comparison, key_pages
 from sync_profiles.engine.parts import Parts
-from sync_profiles.engine.sweep import Seen, missing
+from sync_profiles.engine.sweep import Seen, missing, rows_are_gone
 
 Why = Literal["new", "changed", "deleted", "rejected"]
 
@@ -36,6 +36,7 @@ class Survey:
         self._reader = reader
         self._now = now
         self._gone: set[Key] = set()
+        self._new = 0
         self.scanned = self.unchanged = 0
 
     def plan(self, *, asked_full: bool) -> ScanPlan:
@@ -63,6 +64,10 @@ class Survey:
         met = frozenset(due)
         for page in self._parts.source.pages(plan):
             yield from self._compared(comparison, _without(page, met) if met else page, seen, frozenset())
+        if removing and rows_are_gone(plan, self._parts.source, self._reader.known_count() + self._new):
+            seen = Seen(self._reader.ordinal_limit())
+            for page in self._parts.source.pages(ScanFull("some rows are gone")):
+                seen.mark(self._reader.known(page.keys))
         if seen is not None:
             for gone in missing(self._parts.source, self._reader, seen):
                 yield from self._removals(list(gone.items()))
@@ -86,6 +91,7 @@ class Survey:
         if seen is not None:
             seen.mark(compared.known)
         for change in compared.diff.changed:
+            self._new += change.why == "new"
             yield self._finding(change)
         for entry in (*compared.diff.rejected, *compared.others):
             yield Finding(entry.key, "rejected", reason=entry.reason, distinct_id=entry.distinct_id)

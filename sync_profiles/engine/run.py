@@ -10,7 +10,7 @@ from sync_profiles.engine.course import Course, Surroundings
 from sync_profiles.engine.ending import RunResult
 from sync_profiles.engine.ownership import finish_pass, raise_if, settle_identity
 from sync_profiles.engine.parts import RunOptions, Sync
-from sync_profiles.engine.sweep import Seen, sweep
+from sync_profiles.engine.sweep import Seen, rows_are_gone, sweep
 
 
 def run_sync(sync: Sync, options: RunOptions, surroundings: Surroundings) -> RunResult:
@@ -52,18 +52,27 @@ def _warn_of_stuck_horizon(course: Course, source: Source, runs: int) -> None:
 
 
 def _whole_pass(work: Working, plan: ScanPlan, options: RunOptions) -> None:
+    work.rows.due_rows()
+    removing = work.parts.policy.on_delete != "ignore"
+    if not _scanned(work, plan, options, sweeping=removing and isinstance(plan, ScanFull)):
+        return
+    if removing and rows_are_gone(plan, work.parts.source, work.sync.state.known_count()):
+        work.course.why = f"{plan.reason}; then every row, since some are gone"
+        if not _scanned(work, ScanFull(work.course.why), options, sweeping=True):
+            return
+    remove_gone(work, allow=options.allow_mass_delete)
+
+
+def _scanned(work: Working, plan: ScanPlan, options: RunOptions, *, sweeping: bool) -> bool:
+    """Take every page of a plan and write down the rows that are gone; False when it ended early."""
     state, tally, rows = work.sync.state, work.course.tally, work.rows
-    if isinstance(plan, ScanFull) and work.parts.policy.on_delete != "ignore":
-        rows.seen = Seen(state.ordinal_limit())
-    rows.due_rows()
-    due_count = tally.scanned
+    rows.seen = Seen(state.ordinal_limit()) if sweeping else None
+    before = tally.scanned
     complete = rows.scan(plan)
     work.delivery.drain()
     rows.check_rejects()
-    if not complete:
-        return
-    if rows.seen is not None:
+    if complete and rows.seen is not None:
         if not options.allow_mass_delete:
-            raise_if(guards.empty_table(tally.scanned - due_count, state.known_count()))
+            raise_if(guards.empty_table(tally.scanned - before, state.known_count()))
         sweep(work.parts.source, state, rows.seen, work.course.now)
-    remove_gone(work, allow=options.allow_mass_delete)
+    return complete

@@ -10,11 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 
 from sync_profiles.core.ports import Source, State, StateReader
 from sync_profiles.core.settling import gone_rows
-from sync_profiles.core.types import Key, Known, Settlement
-
-CHUNK = 1000
-GONE_MAX = 1_000_000
-"""At most so many removals in one run; the rest waits for the next."""
+from sync_profiles.core.types import Key, Known, ScanPlan, ScanSinceXid, Settlement
 
 
 class Seen:
@@ -46,3 +42,15 @@ def sweep(source: Source, state: State, seen: Seen, now: Callable[[], float]) ->
     """After a complete full pass: write down every known key whose row is gone."""
     for gone in missing(source, state, seen):
         state.settle(Settlement(pending=gone_rows(list(gone), gone, now())), now())
+
+
+def rows_are_gone(plan: ScanPlan, source: Source, profiles: int) -> bool:
+    """After a pass by row versions: are there fewer rows than ``profiles``, those that Mixpanel holds now?
+
+    A deleted row leaves no version behind. Rows that Mixpanel was never given can hide one from this look; the full
+    pass every ``full_every`` is the net.
+    """
+    if not isinstance(plan, ScanSinceXid):
+        return False
+    rows = source.count()
+    return rows is not None and rows < profiles

@@ -60,6 +60,10 @@ class ReadAhead:
         """What the operator should know."""
         return self._inner.notes()
 
+    def count(self) -> int | None:
+        """How many rows there are now."""
+        return self._inner.count()
+
     def oldest_transaction(self) -> str | None:
         """What is known of the transaction that holds the horizon."""
         return self._inner.oldest_transaction()

@@ -132,6 +132,13 @@ class SqlSource:
         """What the operator should know of how this model is read, as (code, message)."""
         return (*self._model.notes, *cursor_notes(self._model.spec.cursor, self._nulls, ahead=self._ahead))
 
+    def count(self) -> int | None:
+        """With row versions the table is read from end to end anyway; anywhere else counting may take long."""
+        if self._model.versions is None:
+            return None
+        rows = self._model.select(sa.func.count())
+        return int(self._database.fetch(rows)[0][0])
+
     def oldest_transaction(self) -> str | None:
         """What is known of the transaction that holds the horizon, for a message."""
         return self._model.versions.oldest_transaction() if self._model.versions is not None else None

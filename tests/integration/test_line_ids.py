@@ -213,3 +213,23 @@ def test_a_row_that_comes_back_after_a_delete_without_an_answer_is_sent_whole(li
     line.assert_equal()
     line.run()
     line.assert_equal()
+
+
+def test_a_deleted_row_is_noticed_by_the_next_run_where_counting_is_cheap(
+    postgres_database: LiveDatabase, tmp_path: Path
+) -> None:
+    """Row versions say nothing of a row that is gone; a count of rows does."""
+    with Sandbox() as sandbox:
+        line = Line(postgres_database, sandbox, tmp_path)
+        line.table(50)
+        line.run()
+        assert line.run().why == "since the last run"
+        line.change("DELETE FROM users WHERE id = 9", "UPDATE users SET plan = 'x' WHERE id = 10")
+        line.add(51)
+        summary = line.run()
+        assert (summary.detection, summary.sent, summary.deleted) == ("xmin", 2, 1)
+        assert "some are gone" in summary.why
+        line.assert_equal()
+        line.settings["on_delete"] = '"ignore"'
+        line.change("DELETE FROM users WHERE id = 11")
+        assert line.run().why == "since the last run"
