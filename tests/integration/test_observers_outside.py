@@ -51,7 +51,7 @@ def test_a_skipped_run_leaves_the_file_alone(tmp_path: Path) -> None:
 def test_a_file_that_cannot_be_written_is_a_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     (tmp_path / "a_file").touch()
     path = tmp_path / "a_file" / "sync_profiles.prom"
-    with caplog.at_level(logging.WARNING):
+    with caplog.at_level(logging.WARNING, "sync_profiles"):
         MetricsFile(str(path))(finished())
     assert len(caplog.messages) == 1
     assert str(path) in caplog.messages[0]

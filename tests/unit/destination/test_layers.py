@@ -136,7 +136,7 @@ def test_an_exception_of_the_inner_layer_passes_through_at_once() -> None:
 
 
 def test_each_repetition_is_told_with_its_reason(caplog: pytest.LogCaptureFixture) -> None:
-    with caplog.at_level(logging.INFO):
+    with caplog.at_level(logging.INFO, "sync_profiles"):
         retrying(Scripted([AWAY, Throttled(), Accepted()]), Time()).send(batch_of())
     assert [record.getMessage() for record in caplog.records] == [
         "attempt 1: HTTP 502; again in 3.0 s",
