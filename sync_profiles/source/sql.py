@@ -14,7 +14,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from sync_profiles.core.keys import key_parts, keys_of
+from sync_profiles.core.keys import keys_of
 from sync_profiles.core.types import (
     DistinctId,
     Key,
@@ -36,7 +36,7 @@ from sync_profiles.source.model import Model, ModelSpec
 from sync_profiles.source.numerals import encodes
 from sync_profiles.source.statements import nearest, one_statement, predicate
 from sync_profiles.source.versions import RowVersions
-from sync_profiles.source.walk import Walk, labelled, latest, position_in
+from sync_profiles.source.walk import Walk, key_condition, labelled, latest, position_in
 
 __all__ = ["Database", "Model", "ModelSpec", "SqlSource", "open_database", "open_source"]
 
@@ -181,7 +181,7 @@ class SqlSource:
         """By primary key; a key that is none of this table's is as gone as one whose row was deleted."""
         found: list[Row] = []
         for start in range(0, len(keys), KEYS_A_STATEMENT):
-            condition = self._any_of(keys[start : start + KEYS_A_STATEMENT])
+            condition = key_condition(keys[start : start + KEYS_A_STATEMENT], self._keys, self._dialect)
             if condition is not None:
                 found += self._database.fetch(self._rows.where(condition))
         page = self._page(found)
@@ -312,33 +312,6 @@ class SqlSource:
 
     def _place(self, name: str) -> Place:
         return self._dialect.place(self._model.element(name), self._model.columns[name])
-
-    def _any_of(self, keys: Sequence[Key]) -> sa.ColumnElement[bool] | None:
-        """The rows with one of these keys; None when no row can have any of them."""
-        choices: list[tuple[Any, ...]] = []
-        for key in keys:
-            try:
-                parts = key_parts(key, len(self._keys))
-            except ValueError:
-                continue
-            bounds = tuple(
-                None if part is None else self._dialect.bound(part, place.column)
-                for part, place in zip(parts, self._keys, strict=True)
-            )
-            if all(bound is not None for bound in bounds):
-                choices.append(bounds)
-        if not choices:
-            return None
-        if len(self._keys) > 1:
-            equals = [
-                sa.and_(*(place.element == bound for place, bound in zip(self._keys, bounds, strict=True)))
-                for bounds in choices
-            ]
-            return sa.or_(*equals)
-        element = self._keys[0].element
-        plain = [bound for (bound,) in choices if not isinstance(bound, sa.ClauseElement)]
-        special = [element == bound for (bound,) in choices if isinstance(bound, sa.ClauseElement)]
-        return sa.or_(element.in_(plain), *special)
 
     def _refuse_null_keys(self) -> None:
         """Rows without a key would be left out of every page, silently."""

@@ -8,8 +8,9 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from sync_profiles.core.types import Page
-from sync_profiles.source.dialect import Element, Place
+from sync_profiles.core.keys import key_parts
+from sync_profiles.core.types import Key, Page
+from sync_profiles.source.dialect import Dialect, Element, Place
 from sync_profiles.source.model import Model
 
 
@@ -42,3 +43,31 @@ def latest(page: Page) -> Page:
     if len(place) == len(page.keys):
         return page
     return Page(list(place), [page.rows[position] for position in place.values()])
+
+
+def key_condition(keys: Sequence[Key], places: tuple[Place, ...], dialect: Dialect) -> sa.ColumnElement[bool] | None:
+    """The rows with one of these keys; None when no row can have any of them."""
+    choices: list[tuple[Any, ...]] = []
+    for key in keys:
+        try:
+            parts = key_parts(key, len(places))
+        except ValueError:
+            continue
+        bounds = tuple(
+            None if part is None else dialect.bound(part, place.column)
+            for part, place in zip(parts, places, strict=True)
+        )
+        if all(bound is not None for bound in bounds):
+            choices.append(bounds)
+    if not choices:
+        return None
+    if len(places) > 1:
+        equals = [
+            sa.and_(*(place.element == bound for place, bound in zip(places, bounds, strict=True)))
+            for bounds in choices
+        ]
+        return sa.or_(*equals)
+    element = places[0].element
+    plain = [bound for (bound,) in choices if not isinstance(bound, sa.ClauseElement)]
+    special = [element == bound for (bound,) in choices if isinstance(bound, sa.ClauseElement)]
+    return sa.or_(element.in_(plain), *special)

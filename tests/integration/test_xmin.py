@@ -236,8 +236,11 @@ def test_a_partition_that_comes_or_goes_is_delivered(partitioned: Syncing) -> No
 
 
 def test_a_full_pass_is_made_as_often_as_was_asked_and_finds_what_is_gone(sync: Syncing) -> None:
-    sync.database.execute("DELETE FROM users WHERE id = 9")
-    assert sync.run().deleted == 0
+    """A row that was never sent hides the gone one from the count of rows."""
+    sync.database.execute("UPDATE users SET id = 100000, plan = repeat('x', 1000001) WHERE id = 9")
+    hidden = sync.tried().summary
+    assert (hidden.rejected, hidden.deleted) == (1, 0)
+    sync.database.execute("UPDATE users SET plan = 'free' WHERE id = 100000")
     sync.time.at += 24 * 3600
     read_in_full(sync, "full_every")
 
