@@ -54,12 +54,13 @@ class Rules(msgspec.Struct, frozen=True):
 
     ``forced_since``: keys acknowledged by a run before this number are sent again, changed or not (0: none).
     ``due``: keys that are looked at because their pending row is due. ``shared``: keys whose distinct ID another row
-    has as well.
+    has as well. ``ids_wander``: the ID of a new key may have been another row's, whose properties its profile holds.
     """
 
     forced_since: int = 0
     due: Collection[Key] = frozenset()
     shared: Mapping[Key, str] = {}
+    ids_wander: bool = False
 
 
 DUPLICATE_ID = "duplicate_id"
@@ -117,7 +118,7 @@ def _change(
 
 def _plain_change(profile: Profile, known: Known | None, rules: Rules) -> Change | None:
     if known is None:
-        return Change(profile, None, "new", every_null=rules.forced_since > 0)
+        return Change(profile, None, "new", every_null=rules.forced_since > 0 or rules.ids_wander)
     if known.distinct_id != profile.distinct_id:
         # What the other profile holds is not known: somebody else may have written it.
         return Change(profile, None, "rekeyed", every_null=True, former=known)

@@ -42,6 +42,8 @@ class Comparison:
         self._state = state
         self._forced_since = forced_since
         self._shared: Mapping[Key, str] | None = None
+        # Nobody had an ID before, as far as we had a hand in it, while nothing was sent yet.
+        self._ids_wander = not mapper.id_is_key and bool(state.known_count() or state.pending_count())
 
     def prepare(self, plan: ScanPlan) -> None:
         """Before a full pass, ask for rows that share their distinct ID with another."""
@@ -60,7 +62,7 @@ class Comparison:
         mapped = self._mapper(page)
         known = self._state.known(page.keys)
         waiting = self._state.waiting(page.keys)
-        rules = Rules(self._forced_since, due, self._shared or {})
+        rules = Rules(self._forced_since, due, self._shared or {}, self._ids_wander)
         found = diff(mapped.mapped, known, waiting, rules)
         others: list[Unmappable] = []
         if found.changed and self._shared is None and not self._mapper.id_is_key:
