@@ -101,13 +101,16 @@ def sent_whole(key: Key, distinct_id: DistinctId, shape: Shape, now: float) -> P
 
 
 def refused_row(profile: Outgoing, reason: str, now: float, before: PendingRow | None) -> PendingRow:
-    """A profile that Mixpanel itself refused; tried again when its payload changes or its wait is over."""
+    """A profile that Mixpanel itself refused; tried again when its payload changes or its wait is over.
+
+    A removal keeps the code that says why it is wanted.
+    """
     attempts = _attempts(before, REFUSED)
     return PendingRow(
         kind="gone" if _removal(profile) else "row",
         key=profile.key,
         distinct_id=profile.distinct_id,
-        code=REFUSED,
+        code=profile.cause if _removal(profile) else REFUSED,
         reason=reason,
         rejected=True,
         attempts=attempts,

@@ -129,10 +129,10 @@ class Removals:
 def _is_used(row: PendingRow, use: _Use) -> bool:
     """Does a row of the table, or another key that Mixpanel was given, hold this ID?
 
-    A row that is back but cannot become a profile keeps what Mixpanel has of it.
+    A row that is back but cannot become a profile keeps what Mixpanel was given of it.
     """
     holders = use.holders.get(row.distinct_id or "", set())
-    return bool(holders - {row.key}) or (row.key in (holders if row.code == REKEYED else use.living))
+    return bool(holders - {row.key}) or (row.key in (use.living if row.code == DELETED else holders))
 
 
 def _chunks(rows: Sequence[PendingRow], size: int) -> Iterator[list[PendingRow]]:
