@@ -81,6 +81,7 @@ class Line:
         self.token = sandbox.token
         self.events: list[Event] = []
         self.result: RunResult | None = None
+        self._stop_at: int | None = None
 
     @property
     def state_file(self) -> Path:
@@ -152,7 +153,7 @@ class Line:
         config = self.config()
         store = open_store(self.state_file, now=self.clock.now)
         around = Surroundings(self.clock, self.stop, self.events.append, wiring._new_run_id)
-        with contextlib.closing(store):
+        with contextlib.closing(store), self._watched():
             sync = wiring.open_sync(config, config.syncs[0], store, self.stop, where=where)
             yield sync, around
 
@@ -182,15 +183,27 @@ class Line:
 
     def stop_after(self, requests: int) -> None:
         """Ask the next run to stop when Mixpanel has seen so many requests more."""
-        seen = len(self.sandbox.requests)
+        self._stop_at = len(self.sandbox.requests) + requests
+
+    @contextlib.contextmanager
+    def _watched(self) -> Iterator[None]:
+        """Ask for the stop that ``stop_after`` wished for, unless the run is over before."""
+        stop_at, self._stop_at = self._stop_at, None
+        over = threading.Event()
 
         def watch() -> None:
-            deadline = time.monotonic() + 30
-            while len(self.sandbox.requests) < seen + requests and time.monotonic() < deadline:
-                time.sleep(0.002)
-            self.stop.ask()
+            while stop_at is not None and not over.wait(0.002):
+                if len(self.sandbox.requests) >= stop_at:
+                    self.stop.ask()
+                    return
 
-        threading.Thread(target=watch, daemon=True).start()
+        watcher = threading.Thread(target=watch, daemon=True)
+        watcher.start()
+        try:
+            yield
+        finally:
+            over.set()
+            watcher.join()
 
     # --- what came of it ---------------------------------------------------------------------------------------
 

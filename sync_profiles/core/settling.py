@@ -37,8 +37,9 @@ REFUSED = "refused"
 def settlement_of(step: Step, *, now: float, waiting: Mapping[Key, PendingRow], remove_former: bool) -> Settlement:
     """The settlement of one reply: acknowledged, pending and rejected profiles of its batch.
 
-    ``waiting`` holds the pending rows of the step's rejected keys, for their number of attempts. ``remove_former``:
-    a key's former ID is to be removed from Mixpanel once the new one is acknowledged.
+    ``waiting`` holds the pending rows of the step's keys that are not plainly acknowledged: their number of attempts,
+    and what earlier requests may have written, stay remembered. ``remove_former``: a key's former ID is to be removed
+    from Mixpanel once the new one is acknowledged.
     """
     acknowledged: list[Acknowledged] = []
     forgotten: list[Key] = []
@@ -56,10 +57,12 @@ def settlement_of(step: Step, *, now: float, waiting: Mapping[Key, PendingRow], 
         acknowledged.append(Acknowledged(profile.key, profile.distinct_id, profile.fingerprint, profile.shape))
         if profile.former is not None and remove_former:
             pending.append(gone_row(profile.key, *profile.former, REKEYED, now))
-    pending += [
-        _second_look(profile, DOUBTFUL, now, SECOND_LOOK_S) for profile in step.doubtful if not _removal(profile)
-    ]
-    pending += [_second_look(profile, UNANSWERED, now, 0) for profile in step.unanswered if not _removal(profile)]
+    for profiles, code, wait_s in ((step.doubtful, DOUBTFUL, SECOND_LOOK_S), (step.unanswered, UNANSWERED, 0.0)):
+        pending += [
+            _second_look(profile, code, now, wait_s, waiting.get(profile.key))
+            for profile in profiles
+            if not _removal(profile)
+        ]
     pending += [refused_row(profile, reason, now, waiting.get(profile.key)) for profile, reason in step.rejected]
     return Settlement(acknowledged=acknowledged, forgotten=forgotten, resolved=resolved, pending=pending)
 
@@ -69,7 +72,14 @@ def _removal(profile: Outgoing) -> bool:
     return profile.fingerprint is None
 
 
-def _second_look(profile: Outgoing, code: str, now: float, wait_s: float) -> PendingRow:
+def _written(profile: Outgoing, before: PendingRow | None) -> Shape:
+    """What this request and those before it, of the same distinct ID, may have written."""
+    if before is None or before.distinct_id != profile.distinct_id:
+        return profile.shape
+    return tuple(dict.fromkeys(before.shape + profile.shape))
+
+
+def _second_look(profile: Outgoing, code: str, now: float, wait_s: float, before: PendingRow | None) -> PendingRow:
     return PendingRow(
         kind="row",
         key=profile.key,
@@ -80,7 +90,7 @@ def _second_look(profile: Outgoing, code: str, now: float, wait_s: float) -> Pen
         attempts=0,
         since=now,
         next_try_at=now + wait_s,
-        shape=profile.shape,
+        shape=_written(profile, before),
     )
 
 
@@ -117,14 +127,14 @@ def refused_row(profile: Outgoing, reason: str, now: float, before: PendingRow |
         since=before.since if before is not None and before.rejected else now,
         next_try_at=now + pending_backoff_s(attempts),
         fingerprint=profile.fingerprint,
-        shape=profile.shape,
+        shape=_written(profile, before),
     )
 
 
 def unmappable_row(entry: Unmappable, now: float, before: PendingRow | None) -> PendingRow:
     """A row that never left this machine because it cannot become a profile.
 
-    What an unanswered request of it may have written before stays remembered.
+    What an unanswered request may have written to its profile stays remembered while its distinct ID is the same.
     """
     attempts = _attempts(before, entry.code)
     return PendingRow(
@@ -137,7 +147,7 @@ def unmappable_row(entry: Unmappable, now: float, before: PendingRow | None) -> 
         attempts=attempts,
         since=before.since if before is not None and before.rejected else now,
         next_try_at=now + pending_backoff_s(attempts),
-        shape=before.shape if before is not None else (),
+        shape=before.shape if before is not None and before.distinct_id == entry.distinct_id else (),
     )
 
 
@@ -161,9 +171,20 @@ def gone_row(key: Key, distinct_id: DistinctId, shape: Sequence[str], code: str,
     )
 
 
-def gone_rows(keys: Sequence[Key], known: Mapping[Key, Known], now: float) -> list[PendingRow]:
-    """ "gone" rows for those of ``keys`` that Mixpanel was ever given."""
-    return [gone_row(key, known[key].distinct_id, known[key].shape, DELETED, now) for key in keys if key in known]
+def gone_rows(
+    keys: Sequence[Key], known: Mapping[Key, Known], now: float, waiting: Mapping[Key, PendingRow] | None = None
+) -> list[PendingRow]:
+    """ "gone" rows for those of ``keys`` that Mixpanel was ever given.
+
+    A request without an answer, of which ``waiting`` tells, may have written more than what was acknowledged.
+    """
+    rows = []
+    for key in keys:
+        if key in known:
+            held, row = known[key], (waiting or {}).get(key)
+            more = row.shape if row is not None and row.distinct_id == held.distinct_id else ()
+            rows.append(gone_row(key, held.distinct_id, tuple(dict.fromkeys(held.shape + more)), DELETED, now))
+    return rows
 
 
 def merged(settlements: Sequence[Settlement], *, landed: Sequence[int], dispatched: Sequence[InFlight]) -> Settlement:

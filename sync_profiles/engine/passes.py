@@ -19,6 +19,7 @@ from sync_profiles.core.types import (
     Page,
     PendingKind,
     PendingRow,
+    Profile,
     ScanPlan,
     Settlement,
     Unmappable,
@@ -120,20 +121,23 @@ class Pass:
         diff, now = compared.diff, self._course.now()
         resolved: list[tuple[PendingKind, Key, DistinctId | None]] = [("row", key, None) for key in diff.settled]
         resolved += [("row", key, None) for key in diff.deleted if key in compared.waiting]
-        pending = self._rejections(rejected, compared.waiting, now)
+        before = {**self._state.waiting([entry.key for entry in rejected]), **compared.waiting}
+        pending = self._rejections(rejected, compared.waiting, before, now)
         if self._parts.policy.on_delete != "ignore":
             pending += self._gone(diff.deleted, compared.known, compared.waiting, now) if diff.deleted else []
-            pending += self._abandoned(diff.changed, compared.waiting, now) if compared.waiting else []
+            current: list[Profile | Unmappable] = [*(change.profile for change in diff.changed), *rejected]
+            pending += self._abandoned(current, before, now) if before else []
         if resolved or pending:
             self._state.settle(Settlement(resolved=resolved, pending=pending), now)
         self._release_ids(compared)
 
     def _rejections(
-        self, rejected: Sequence[Unmappable], waiting: Mapping[Key, PendingRow], now: float
+        self,
+        rejected: Sequence[Unmappable],
+        waiting: Mapping[Key, PendingRow],
+        before: Mapping[Key, PendingRow],
+        now: float,
     ) -> list[PendingRow]:
-        if not rejected:
-            return []
-        before = {**self._state.waiting([entry.key for entry in rejected]), **waiting}
         rows = []
         for entry in rejected:
             previous = before.get(entry.key)
@@ -154,15 +158,17 @@ class Pass:
             if (row := waiting.get(key)) is not None and row.shape and row.distinct_id not in {None, ids.get(key)}
             if row.distinct_id is not None
         ]
-        return gone_rows(keys, known, now) + maybe
+        return gone_rows(keys, known, now, waiting) + maybe
 
-    def _abandoned(self, changed: Sequence[Change], waiting: Mapping[Key, PendingRow], now: float) -> list[PendingRow]:
+    def _abandoned(
+        self, current: Sequence[Profile | Unmappable], waiting: Mapping[Key, PendingRow], now: float
+    ) -> list[PendingRow]:
         """IDs that an unanswered request may have created and that the row has left since."""
         return [
             gone_row(row.key, row.distinct_id, row.shape, REKEYED, now)
-            for change in changed
-            if (row := waiting.get(change.profile.key)) is not None and row.shape
-            if row.distinct_id is not None and row.distinct_id != change.profile.distinct_id
+            for entry in current
+            if (row := waiting.get(entry.key)) is not None and row.shape
+            if row.distinct_id is not None and row.distinct_id != entry.distinct_id
         ]
 
     def _vanished(self, rows: Sequence[PendingRow]) -> None:
