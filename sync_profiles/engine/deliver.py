@@ -44,8 +44,8 @@ class Delivery:
 
     A batch is written down as in flight before its first byte leaves. Commits cost more than anything else here, so
     one transaction writes down all batches that wait and settles all replies that came in meanwhile; a reply waits for
-    its settlement only while there is something else to do. ``open_keys`` are the keys on their way: their
-    acknowledgement is not known yet.
+    its settlement only while there is something else to do. ``open_keys`` are the keys on their way: the state does not
+    know of their acknowledgement yet.
     """
 
     def __init__(self, destination: Destination, state: State, settings: DeliverySettings, course: Course) -> None:
@@ -63,6 +63,7 @@ class Delivery:
         self._in_flight: dict[int, Batch] = {}
         self._ids_in_flight: set[DistinctId] = set()
         self.open_keys: set[Key] = set()
+        self._answered: set[Key] = set()
         self._unsettled: list[Settlement] = []
         self._landed: list[int] = []
         self._committed_at = self._clock.monotonic()
@@ -162,6 +163,8 @@ class Delivery:
             self._state.settle(merged(self._unsettled, landed=self._landed, dispatched=written), self._course.now())
             self._unsettled, self._landed = [], []
             self._unwritten.clear()
+            self.open_keys -= self._answered
+            self._answered.clear()
         self._committed_at = self._clock.monotonic()
 
     def _give_up(self) -> None:
@@ -231,14 +234,15 @@ class Delivery:
         if not self._suspects:
             self._landed += self._held
             self._held = []
-        waiting = self._state.waiting([profile.key for profile, _ in suspects]) if suspects else {}
+        open_ended = [profile for profile, _ in suspects] + [*step.doubtful, *step.unanswered]
+        waiting = self._state.waiting([profile.key for profile in open_ended]) if open_ended else {}
         settled = msgspec.structs.replace(step, rejected=tuple(suspects))
         self._count(settled.acknowledged + settled.doubtful)
         for profile, reason in suspects:
             self._tally.reject(profile.key, profile.distinct_id, REFUSED, reason)
         again = {profile.key for half in step.again for profile in half}
         held = {profile.key for profile, _ in self._suspects}
-        self.open_keys.difference_update(p.key for p in batch.profiles if p.key not in again and p.key not in held)
+        self._answered.update(p.key for p in batch.profiles if p.key not in again and p.key not in held)
         return settlement_of(settled, now=now, waiting=waiting, remove_former=self._settings.remove_former)
 
     def _count(self, profiles: tuple[Outgoing, ...]) -> None:

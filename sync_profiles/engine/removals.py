@@ -105,7 +105,8 @@ class Removals:
         own = known is not None and known.distinct_id == row.distinct_id
         cause = row.code if row.code in {DELETED, REKEYED, DELETE_AGAIN} else (DELETED if own else REKEYED)
         policy: OnDelete = "delete" if cause == DELETE_AGAIN else self._policy.on_delete
-        shape = known.shape if own and known is not None else row.shape
+        held = known.shape if own and known is not None else ()
+        shape = tuple(dict.fromkeys(held + row.shape))
         removal = self._mapper.removal(row.key, row.distinct_id, shape, policy=policy)
         return msgspec.structs.replace(removal, cause=cause)
 

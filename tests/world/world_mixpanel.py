@@ -87,8 +87,9 @@ class SimulatedMixpanel:
             self.apply(self._some(good))
             return _complaint(fault, len(records), len(good))
         if fault in APPLIED_OR_NOT:
-            self.apply(self._some(good))
-            return _no_answer(fault)
+            # "1" is said when at least one record is valid: with a single one it is proof.
+            self.apply(good if fault == "bare" and len(records) == 1 else self._some(good))
+            return _no_answer("bare none" if fault == "bare" and not good else fault)
         if bad:
             if self.poison_stores_others:
                 self.apply(good)
@@ -190,4 +191,6 @@ def _no_answer(fault: str) -> tuple[int, Mapping[str, str], bytes] | None:
             return 200, {}, b'{"error":null,"sta'
         case "bare":
             return 200, {}, b"1"
+        case "bare none":
+            return 200, {}, b"0"
     return int(fault.split()[1]), {}, b""

@@ -44,6 +44,10 @@ class History:
         """All values, None among them."""
         return self._values.get(distinct_id, {}).get(column, [])
 
+    def anything_of(self, distinct_id: str) -> list[Any]:
+        """Values of any column: a property may have been another column's."""
+        return [value for values in self._values.get(distinct_id, {}).values() for value in values]
+
     def keys_of(self, distinct_id: str) -> set[Any]:
         """Keys whose row ever had this ID."""
         return set(self.of(distinct_id, "id"))
@@ -64,13 +68,18 @@ class Oracle:
     def bad(self, wishes: Wishes) -> set[int]:
         """Rows that must be rejected: no ID, a shared one, a value that cannot be sent, one that Mixpanel refuses."""
         living = self.living(wishes)
-        unmappable = {key for key, values in living.items() if self._unmappable(values, wishes)}
-        holders: dict[str, list[int]] = {}
-        for key in living.keys() - unmappable:
-            holders.setdefault(id_of(living[key], wishes), []).append(key)
-        shared = {key for keys in holders.values() if len(keys) > 1 for key in keys}
         refused = {key for key, values in living.items() if POISON in [values[c] for c in wishes.set.values()]}
-        return unmappable | shared | refused
+        return self._unmappables(wishes) | self.shared(wishes) | refused
+
+    def shared(self, wishes: Wishes) -> set[int]:
+        """Rows whose ID another row has too."""
+        living, holders = self.living(wishes), dict[str, list[int]]()
+        for key in living.keys() - self._unmappables(wishes):
+            holders.setdefault(id_of(living[key], wishes), []).append(key)
+        return {key for keys in holders.values() if len(keys) > 1 for key in keys}
+
+    def _unmappables(self, wishes: Wishes) -> set[int]:
+        return {key for key, values in self.living(wishes).items() if self._unmappable(values, wishes)}
 
     def _unmappable(self, values: Values, wishes: Wishes) -> bool:
         if wishes.by_uid and values["uid"] is None:
@@ -98,7 +107,7 @@ class Oracle:
             if wanted is not None or wishes.on_null == "null":
                 if not there or value != wanted:
                     return f"{name} is {value!r} instead of {wanted!r}"
-            elif there and (wishes.on_null == "unset" or value not in self._history.of(distinct_id, column)):
+            elif there and (wishes.on_null == "unset" or value not in self._history.anything_of(distinct_id)):
                 return f"{name} is {value!r} instead of nothing"
         if wishes.once and rest.pop("$created", None) not in self._history.of(distinct_id, "created"):
             return "$created was never so"
