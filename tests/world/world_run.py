@@ -1,12 +1,13 @@
 """One seed, one world: a table with writers, the real engine on simulated time, faults, crashes, and then peace.
 
-``World(seed).live()`` ends well or raises ``Divergence`` with the seed and what happened. While faults last anything may
-fail; when they are over and at most three quiet runs have passed, Mixpanel holds what the table says, nothing waits but
+``World(seed).live()`` ends well or raises ``Divergence`` with the seed and what happened. While faults last anything
+may fail; when they are over and at most three quiet runs have passed, Mixpanel holds what the table says, nothing waits but
 what is truly bad, a further run sends nothing, and nothing was ever sent that was known to be there.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import random
 from collections.abc import Callable
@@ -16,11 +17,11 @@ from typing import Any
 
 import pytest
 from world_mixpanel import SimulatedMixpanel
-from world_oracle import History, Oracle, Wishes, id_of
+from world_oracle import History, Oracle, Wishes
 from world_requests import Schedule
 from world_source import MODEL, SimulatedSource
 from world_state import FileStore, MemoryStore, WatchedState
-from world_table import Table, Values
+from world_table import Table
 from world_writers import Habits, Writers
 
 from sync_profiles.core.mapping import compile_mapping
@@ -40,11 +41,11 @@ QUIET_RUNS = 3
 TRACE_LINES = 120
 
 
-class Crash(BaseException):  # noqa: N818 - the end of a process, not an error
+class Crash(BaseException):
     """The process dies here; nothing it would still do happens."""
 
 
-class Divergence(AssertionError):
+class Divergence(AssertionError):  # noqa: N818 - it is a finding
     """What must never be, with the story that led there."""
 
 
@@ -318,7 +319,12 @@ class World:
     def _outlet(self, count: Callable[[int], None]) -> Outlet:
         paced = Paced(self.mixpanel, limit=self.setting.threads)
         retrying = Retrying(
-            paced, stop=self, clock=self, jitter=self.rng.random, patience_s=self.rng.choice((1.0, 30.0, 300.0)), count=count
+            paced,
+            stop=self,
+            clock=self,
+            jitter=self.rng.random,
+            patience_s=self.rng.choice((1.0, 30.0, 300.0)),
+            count=count,
         )
         return Outlet(retrying, lambda: paced.limit, self.setting.threads, self.setting.records_max)
 
@@ -340,10 +346,8 @@ class World:
             schedule.install(patch)
             state = WatchedState(self.store.open(), self.step, self._committed)
             sync = Sync("users", state, FreeLock(), self._parts, self._outlet)
-            try:
+            with contextlib.suppress(Crash):
                 result = start(sync, Surroundings(self, self, lambda _event: None, lambda: f"run {self.runs}"))
-            except Crash:
-                pass
         self._end(schedule, result)
         return result
 

@@ -1,4 +1,4 @@
-"""The state of a simulated world: the real store in a file, or the model in memory; every write is a point to die at."""
+"""The state of a simulated world: the real store in a file, or the model in memory; each write is a point to die at."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ class MemoryStore:
     def open(self) -> Any:
         return self._state
 
-    reader = open
+    reader = open  # noqa: A003 - the method above, not the builtin
 
     def close(self) -> None:
         pass

@@ -92,7 +92,10 @@ class Writers:
     def finish(self) -> None:
         """Everybody goes home."""
         for transaction in list(self._table.open):
-            if self._habits.honest and self._stamp(self._now()) > self._stamp(transaction.started) + self._habits.late_s:
+            if (
+                self._habits.honest
+                and self._stamp(self._now()) > self._stamp(transaction.started) + self._habits.late_s
+            ):
                 self._table.abort(transaction)
             else:
                 self._commit(transaction)
