@@ -155,7 +155,7 @@ class Pass:
         maybe = [
             gone_row(key, row.distinct_id, row.shape, UNANSWERED, now)
             for key in keys
-            if (row := waiting.get(key)) is not None and row.shape and row.distinct_id not in {None, ids.get(key)}
+            if (row := waiting.get(key)) is not None and _has_left(row) and row.distinct_id != ids.get(key)
             if row.distinct_id is not None
         ]
         return gone_rows(keys, known, now, waiting) + maybe
@@ -167,7 +167,7 @@ class Pass:
         return [
             gone_row(row.key, row.distinct_id, row.shape, REKEYED, now)
             for entry in current
-            if (row := waiting.get(entry.key)) is not None and row.shape
+            if (row := waiting.get(entry.key)) is not None and _has_left(row)
             if row.distinct_id is not None and row.distinct_id != entry.distinct_id
         ]
 
@@ -204,3 +204,8 @@ class Pass:
         stopped = guards.mass_reject(limit, self._tally.rejected, total)
         if stopped is not None:
             raise GuardStop(stopped.message, hint=stopped.hint)
+
+
+def _has_left(row: PendingRow) -> bool:
+    """Whether a request for this row left, so that its profile may exist, with no property even."""
+    return bool(row.shape) or not row.rejected or row.fingerprint is not None
