@@ -1,8 +1,8 @@
 """One seed, one world: a table with writers, the real engine on simulated time, faults, crashes, and then peace.
 
 ``World(seed).live()`` ends well or raises ``Divergence`` with the seed and what happened. While faults last anything
-may fail; when they are over and at most three quiet runs have passed, Mixpanel holds what the table says, nothing waits but
-what is truly bad, a further run sends nothing, and nothing was ever sent that was known to be there.
+may fail; when they are over and at most three quiet runs have passed, Mixpanel holds what the table says, nothing waits
+but what is truly bad, a further run sends nothing, and nothing was ever sent that was known to be there.
 """
 
 from __future__ import annotations
