@@ -50,20 +50,20 @@ def settlement_of(step: Step, *, now: float, waiting: Mapping[Key, PendingRow], 
             resolved.append(("gone", profile.key, profile.distinct_id))
             if profile.cause == DELETED:
                 forgotten.append(profile.key)
-            if profile.delete and profile.cause != DELETE_AGAIN:
-                again = gone_row(profile.key, profile.distinct_id, (), DELETE_AGAIN, now)
-                pending.append(msgspec.structs.replace(again, attempts=1))
             continue
         acknowledged.append(Acknowledged(profile.key, profile.distinct_id, profile.fingerprint, profile.shape))
         if profile.former is not None and remove_former:
-            pending.append(gone_row(profile.key, *profile.former, REKEYED, now))
+            not_before = now + SECOND_LOOK_S if profile.doubt == "late" else now
+            pending.append(gone_row(profile.key, *profile.former, REKEYED, now, not_before=not_before))
+    pending += [_removed_again(p, now, now) for p in step.acknowledged if p.delete and p.cause != DELETE_AGAIN]
+    pending += [_removed_again(p, now, now + SECOND_LOOK_S) for p in step.doubtful if _removal(p)]
     for profiles, code, wait_s in ((step.doubtful, DOUBTFUL, SECOND_LOOK_S), (step.unanswered, UNANSWERED, 0.0)):
         pending += [
             _second_look(profile, code, now, wait_s, waiting.get(profile.key))
             for profile in profiles
             if not _removal(profile)
         ]
-    pending += [refused_row(profile, reason, now, waiting.get(profile.key)) for profile, reason in step.rejected]
+    pending += [_refused_row(profile, reason, now, waiting.get(profile.key)) for profile, reason in step.rejected]
     return Settlement(acknowledged=acknowledged, forgotten=forgotten, resolved=resolved, pending=pending)
 
 
@@ -72,11 +72,25 @@ def _removal(profile: Outgoing) -> bool:
     return profile.fingerprint is None
 
 
-def _written(profile: Outgoing, before: PendingRow | None) -> Shape:
-    """What this request and those before it, of the same distinct ID, may have written."""
-    if before is None or before.distinct_id != profile.distinct_id:
-        return profile.shape
-    return tuple(dict.fromkeys(before.shape + profile.shape))
+def _removed_again(profile: Outgoing, now: float, not_before: float) -> PendingRow:
+    """A delete is repeated once, and any removal of which an earlier attempt, or what it removes, may come late."""
+    again = gone_row(profile.key, profile.distinct_id, (), DELETE_AGAIN, now, not_before=not_before)
+    return msgspec.structs.replace(again, attempts=1)
+
+
+def late_until(row: PendingRow | None) -> float:
+    """Until when (unix seconds) a request without an answer of which this row tells may still be applied; 0: none."""
+    if row is None or row.code == REFUSED or (row.rejected and not row.shape):
+        return 0.0
+    lost_at = row.since if row.rejected or row.code == DOUBTFUL else row.next_try_at
+    return lost_at + SECOND_LOOK_S
+
+
+def written(shape: Shape, distinct_id: DistinctId, before: PendingRow | None) -> Shape:
+    """``shape``, and what requests of the same distinct ID may have written of which a pending row tells."""
+    if before is None or before.distinct_id != distinct_id:
+        return shape
+    return tuple(dict.fromkeys(shape + before.shape))
 
 
 def _second_look(profile: Outgoing, code: str, now: float, wait_s: float, before: PendingRow | None) -> PendingRow:
@@ -90,18 +104,18 @@ def _second_look(profile: Outgoing, code: str, now: float, wait_s: float, before
         attempts=0,
         since=now,
         next_try_at=now + wait_s,
-        shape=_written(profile, before),
+        shape=written(profile.shape, profile.distinct_id, before),
     )
 
 
 def sent_whole(key: Key, distinct_id: DistinctId, shape: Shape, now: float) -> PendingRow:
-    """A key that is read and sent again as if nothing were known of its profile, which a removal may have emptied."""
+    """A key that is read and sent again, since a removal may have emptied its profile or left something of before."""
     return PendingRow(
         kind="row",
         key=key,
         distinct_id=distinct_id,
         code=UNANSWERED,
-        reason="a removal of this profile may have been applied; it is sent again to be sure",
+        reason="what its profile holds is not certain; it is sent again to be sure",
         rejected=False,
         attempts=0,
         since=now,
@@ -110,7 +124,7 @@ def sent_whole(key: Key, distinct_id: DistinctId, shape: Shape, now: float) -> P
     )
 
 
-def refused_row(profile: Outgoing, reason: str, now: float, before: PendingRow | None) -> PendingRow:
+def _refused_row(profile: Outgoing, reason: str, now: float, before: PendingRow | None) -> PendingRow:
     """A profile that Mixpanel itself refused; tried again when its payload changes or its wait is over.
 
     A removal keeps the code that says why it is wanted.
@@ -127,7 +141,7 @@ def refused_row(profile: Outgoing, reason: str, now: float, before: PendingRow |
         since=before.since if before is not None and before.rejected else now,
         next_try_at=now + pending_backoff_s(attempts),
         fingerprint=profile.fingerprint,
-        shape=_written(profile, before),
+        shape=written(profile.shape, profile.distinct_id, before),
     )
 
 
@@ -155,8 +169,10 @@ def _attempts(before: PendingRow | None, code: str) -> int:
     return before.attempts + 1 if before is not None and before.rejected and before.code == code else 1
 
 
-def gone_row(key: Key, distinct_id: DistinctId, shape: Sequence[str], code: str, now: float) -> PendingRow:
-    """A profile that is to be removed from Mixpanel."""
+def gone_row(
+    key: Key, distinct_id: DistinctId, shape: Sequence[str], code: str, now: float, *, not_before: float = 0.0
+) -> PendingRow:
+    """A profile that is to be removed from Mixpanel, ``not_before`` what else may be applied to it has come."""
     return PendingRow(
         kind="gone",
         key=key,
@@ -166,7 +182,7 @@ def gone_row(key: Key, distinct_id: DistinctId, shape: Sequence[str], code: str,
         rejected=False,
         attempts=0,
         since=now,
-        next_try_at=now,
+        next_try_at=max(now, not_before),
         shape=tuple(shape),
     )
 
@@ -181,9 +197,10 @@ def gone_rows(
     rows = []
     for key in keys:
         if key in known:
-            held, row = known[key], (waiting or {}).get(key)
-            more = row.shape if row is not None and row.distinct_id == held.distinct_id else ()
-            rows.append(gone_row(key, held.distinct_id, tuple(dict.fromkeys(held.shape + more)), DELETED, now))
+            distinct_id = known[key].distinct_id
+            row = (waiting or {}).get(key)
+            shape = written(known[key].shape, distinct_id, row)
+            rows.append(gone_row(key, distinct_id, shape, DELETED, now, not_before=late_until(row)))
     return rows
 
 

@@ -9,7 +9,7 @@ import msgspec
 from sync_profiles.core import guards
 from sync_profiles.core.changes import DUPLICATE_ID, Change
 from sync_profiles.core.ports import State
-from sync_profiles.core.settling import REKEYED, UNANSWERED, gone_row, gone_rows, unmappable_row
+from sync_profiles.core.settling import REKEYED, UNANSWERED, gone_row, gone_rows, late_until, unmappable_row, written
 from sync_profiles.core.types import (
     DistinctId,
     Key,
@@ -99,23 +99,28 @@ class Pass:
         self._tally.unchanged += compared.diff.unchanged
         for code, message in compared.warnings:
             self._tally.warn(code, message)
-        too_large = self._offer(compared.diff.changed)
+        too_large = self._offer(compared.diff.changed, compared.waiting)
         self._settle(compared, [*compared.diff.rejected, *compared.others, *too_large])
         self.check_rejects()
 
-    def _offer(self, changed: Sequence[Change]) -> list[Unmappable]:
+    def _offer(self, changed: Sequence[Change], waiting: Mapping[Key, PendingRow]) -> list[Unmappable]:
         refused: list[Unmappable] = []
         ready: list[Outgoing] = []
         for change, outgoing in zip(changed, self._parts.mapper.outgoing_page(changed), strict=True):
             if isinstance(outgoing, Unmappable):
                 refused.append(outgoing)
-            elif change.former is None:
-                ready.append(outgoing)
             else:
-                former = (change.former.distinct_id, change.former.shape)
-                ready.append(msgspec.structs.replace(outgoing, former=former))
+                ready.append(self._remembering(outgoing, change, waiting.get(outgoing.key)))
         self._delivery.offer(ready)
         return refused
+
+    def _remembering(self, outgoing: Outgoing, change: Change, row: PendingRow | None) -> Outgoing:
+        """The profile with what is to be removed once it is acknowledged, and what may still come over it."""
+        if change.former is not None:
+            left = change.former.distinct_id
+            outgoing = msgspec.structs.replace(outgoing, former=(left, written(change.former.shape, left, row)))
+        late = row is not None and late_until(row) > self._course.now()
+        return msgspec.structs.replace(outgoing, doubt="late") if late else outgoing
 
     def _settle(self, compared: Compared, rejected: Sequence[Unmappable]) -> None:
         diff, now = compared.diff, self._course.now()
@@ -153,7 +158,7 @@ class Pass:
         """ "gone" rows for what Mixpanel was given, or may have been given by a request without an answer."""
         ids = {key: known[key].distinct_id for key in keys if key in known}
         maybe = [
-            gone_row(key, row.distinct_id, row.shape, UNANSWERED, now)
+            gone_row(key, row.distinct_id, row.shape, UNANSWERED, now, not_before=late_until(row))
             for key in keys
             if (row := waiting.get(key)) is not None and _has_left(row) and row.distinct_id != ids.get(key)
             if row.distinct_id is not None
@@ -165,7 +170,7 @@ class Pass:
     ) -> list[PendingRow]:
         """IDs that an unanswered request may have created and that the row has left since."""
         return [
-            gone_row(row.key, row.distinct_id, row.shape, REKEYED, now)
+            gone_row(row.key, row.distinct_id, row.shape, REKEYED, now, not_before=late_until(row))
             for entry in current
             if (row := waiting.get(entry.key)) is not None and _has_left(row)
             if row.distinct_id is not None and row.distinct_id != entry.distinct_id

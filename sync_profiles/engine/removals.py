@@ -16,13 +16,13 @@ from sync_profiles.core import guards
 from sync_profiles.core.guards import Stopped
 from sync_profiles.core.mapping import Mapper
 from sync_profiles.core.ports import Source, State
-from sync_profiles.core.settling import DELETE_AGAIN, DELETED, REKEYED, sent_whole
+from sync_profiles.core.settling import DELETE_AGAIN, DELETED, REKEYED, sent_whole, written
 from sync_profiles.core.types import (
     DistinctId,
     Key,
     Known,
-    OnDelete,
     Outgoing,
+    PendingKind,
     PendingRow,
     Profile,
     Settlement,
@@ -38,13 +38,13 @@ GONE_MAX = 1_000_000
 class _Use(msgspec.Struct, frozen=True):
     """Who is there now.
 
-    ``living``: keys with a row that does not count as deleted. ``owners``: by distinct ID the keys that Mixpanel was
-    given with it and whose row is not gone; ``holders``: those and the keys whose row has it now.
+    ``living``: keys with a row that does not count as deleted. By distinct ID: ``owners``, the keys that Mixpanel was
+    given with it and whose row is not gone, and ``rows``, the keys whose row has it now.
     """
 
     living: set[Key]
     owners: dict[DistinctId, set[Key]]
-    holders: dict[DistinctId, set[Key]]
+    rows: dict[DistinctId, set[Key]]
 
 
 class Removals:
@@ -62,30 +62,38 @@ class Removals:
         wanted: list[PendingRow] = []
         for chunk in _chunks(rows, CHUNK):
             if self._policy.on_delete == "ignore":
-                self._drop(chunk, {}, now)
+                self._drop(chunk, _Use(set(), {}, {}), now)
                 continue
             use = self._use(chunk)
-            in_use = [row for row in chunk if _is_used(row, use)]
-            self._drop(in_use, use.owners, now)
-            dropped = {(row.key, row.distinct_id) for row in in_use}
-            wanted += [row for row in chunk if (row.key, row.distinct_id) not in dropped]
+            self._drop([row for row in chunk if _is_used(row, use)], use, now)
+            wanted += [row for row in chunk if not _is_used(row, use)]
         return wanted
 
-    def _drop(self, rows: Sequence[PendingRow], owners: dict[DistinctId, set[Key]], now: float) -> None:
-        """Removals that are not wanted any more; one that left already may have emptied a profile that is in use."""
+    def _drop(self, rows: Sequence[PendingRow], use: _Use, now: float) -> None:
+        """Removals that are not wanted any more; whoever has the ID inherits what is not certain of its profile.
+
+        A key whose row is gone is not known any more: its profile is another's.
+        """
         if not rows:
             return
-        heirs = [
-            sent_whole(key, row.distinct_id, row.shape, now)
-            for row in rows
-            if row.attempts and row.distinct_id is not None
-            for key in sorted(owners.get(row.distinct_id, ()))
+        heirs = [(row, key) for row in rows for key in sorted(_heirs(row, use))]
+        keys = [key for _, key in heirs]
+        known, waiting = self._state.known([*keys, *(row.key for row in rows)]), self._state.waiting(keys)
+        inherited: dict[Key, PendingRow] = {}
+        forgotten = [row.key for row in rows if row.key not in use.living and _is_own(row, known.get(row.key))]
+        for row, key in heirs:
+            distinct_id = row.distinct_id or ""
+            held = known[key] if key in known and known[key].distinct_id == distinct_id else None
+            if row.attempts and held is not None:
+                forgotten.append(key)
+            if row.attempts or held is None or not set(row.shape) <= set(held.shape):
+                shape = written(row.shape, distinct_id, inherited.get(key, waiting.get(key)))
+                inherited[key] = sent_whole(key, distinct_id, shape, now)
+        resolved: list[tuple[PendingKind, Key, DistinctId | None]] = [
+            ("gone", row.key, row.distinct_id) for row in rows
         ]
-        resolved = [("gone", row.key, row.distinct_id) for row in rows]
-        self._state.settle(
-            Settlement(forgotten=[heir.key for heir in heirs], resolved=resolved, pending=heirs),  # type: ignore[arg-type]  # literals
-            now,
-        )
+        pending = list(inherited.values())
+        self._state.settle(Settlement(forgotten=forgotten, resolved=resolved, pending=pending), now)
 
     def guard(self, wanted: Sequence[PendingRow]) -> Stopped | None:
         """Whether so many removals want a decision first; a repeated delete was decided on before."""
@@ -102,13 +110,15 @@ class Removals:
 
     def _removal(self, row: PendingRow, known: Known | None) -> Outgoing:
         assert row.distinct_id is not None, "a gone row names the profile to remove"  # noqa: S101 - the type allows it
-        own = known is not None and known.distinct_id == row.distinct_id
-        cause = row.code if row.code in {DELETED, REKEYED, DELETE_AGAIN} else (DELETED if own else REKEYED)
-        policy: OnDelete = "delete" if cause == DELETE_AGAIN else self._policy.on_delete
+        own = _is_own(row, known)
+        # Whatever asked for it: what is removed is not known any more, and what is known under another ID stays so.
+        cause = DELETED if own else DELETE_AGAIN if row.code == DELETE_AGAIN else REKEYED
         held = known.shape if own and known is not None else ()
         shape = tuple(dict.fromkeys(held + row.shape))
-        removal = self._mapper.removal(row.key, row.distinct_id, shape, policy=policy)
-        return msgspec.structs.replace(removal, cause=cause)
+        removal = self._mapper.removal(row.key, row.distinct_id, shape, policy=self._policy.on_delete)
+        # An earlier attempt had no answer, or not a good one, and may be applied after the row is back.
+        late = bool(row.attempts) and row.code != DELETE_AGAIN
+        return msgspec.structs.replace(removal, cause=cause, doubt="late" if late else "none")
 
     def _use(self, chunk: Sequence[PendingRow]) -> _Use:
         ids = [row.distinct_id for row in chunk if row.distinct_id is not None]
@@ -120,11 +130,16 @@ class Removals:
         for distinct_id, keys in self._state.owners(ids).items():
             gone = {row.key for row in chunk if row.distinct_id == distinct_id} - living
             owners[distinct_id] = set(keys) - gone
-        holders = {distinct_id: set(keys) for distinct_id, keys in owners.items()}
+        rows: dict[DistinctId, set[Key]] = {}
         for entry in mapped:
             if isinstance(entry, Profile):
-                holders.setdefault(entry.distinct_id, set()).add(entry.key)
-        return _Use(living, owners, holders)
+                rows.setdefault(entry.distinct_id, set()).add(entry.key)
+        return _Use(living, owners, rows)
+
+
+def _is_own(row: PendingRow, known: Known | None) -> bool:
+    """Is what this key was last acknowledged with what is to be removed?"""
+    return known is not None and known.distinct_id == row.distinct_id
 
 
 def _is_used(row: PendingRow, use: _Use) -> bool:
@@ -132,8 +147,22 @@ def _is_used(row: PendingRow, use: _Use) -> bool:
 
     A row that is back but cannot become a profile keeps what Mixpanel was given of it.
     """
-    holders = use.holders.get(row.distinct_id or "", set())
+    distinct_id = row.distinct_id or ""
+    holders = use.owners.get(distinct_id, set()) | use.rows.get(distinct_id, set())
     return bool(holders - {row.key}) or (row.key in (use.living if row.code == DELETED else holders))
+
+
+def _heirs(row: PendingRow, use: _Use) -> set[Key]:
+    """Whose profile this removal, had or has it been sent, would be about.
+
+    Where Mixpanel was given the ID again: those, and of a removal that never left only if their row still has it.
+    Else the rows that have it and were not sent yet; after a delete that was answered nothing was left for them.
+    """
+    distinct_id = row.distinct_id or ""
+    given, now = use.owners.get(distinct_id, set()), use.rows.get(distinct_id, set())
+    if given:
+        return given if row.attempts else given & now
+    return set() if row.code == DELETE_AGAIN and row.attempts == 1 else now
 
 
 def _chunks(rows: Sequence[PendingRow], size: int) -> Iterator[list[PendingRow]]:

@@ -12,7 +12,7 @@ from world_table import Table, Values
 
 @dataclass(frozen=True)
 class Wishes:
-    """The mapping of a world. ``set`` is property -> column."""
+    """The mapping of a world. ``set`` is property -> column, ``former`` are properties of earlier mappings."""
 
     set: Mapping[str, str]
     once: bool
@@ -21,10 +21,11 @@ class Wishes:
     on_delete: str
     by_uid: bool
     soft: bool
+    former: frozenset[str] = frozenset()
 
     def with_set(self, **properties: str) -> Wishes:
         """The same with other properties."""
-        return replace(self, set=properties)
+        return replace(self, set=properties, former=self.former | self.set.keys())
 
 
 class History:
@@ -113,6 +114,9 @@ class Oracle:
             return "$created was never so"
         if wishes.union and not self._union_fits(values["tags"], rest.pop("tags", None), distinct_id, wishes):
             return "tags do not fit"
+        # An ID that was another row's keeps what an earlier mapping gave it, where that row could not be sent since.
+        if wishes.by_uid and rest.keys() <= wishes.former:
+            return None
         return f"{sorted(rest)} are left over" if rest else None
 
     def _union_fits(self, tags: Any, held: Any, distinct_id: str, wishes: Wishes) -> bool:

@@ -9,12 +9,17 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import pytest
 from fakes import MemoryState
 
 from sync_profiles.core.types import DistinctId, Identity, RunSummary, Settlement, Watermark
+from sync_profiles.state import database
 from sync_profiles.state.store import Store, open_store
 
 SYNC = "users"
+
+UNSYNCED = tuple(pragma.replace("synchronous = FULL", "synchronous = OFF") for pragma in database._PRAGMAS)
+"""No power is lost here: a process that dies loses nothing that it wrote, and waiting for the disk proves nothing."""
 
 
 class FileStore:
@@ -31,12 +36,17 @@ class FileStore:
         return self._folder / str(self._number) / "state.db"
 
     def open(self) -> Any:
-        self._store = open_store(self._path, now=self._now)
+        self._store = self._opened(read_only=False)
         return self._store.sync(SYNC)
 
     def reader(self) -> Any:
-        self._store = open_store(self._path, now=self._now, read_only=True)
+        self._store = self._opened(read_only=True)
         return self._store.reader(SYNC)
+
+    def _opened(self, *, read_only: bool) -> Store:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(database, "_PRAGMAS", UNSYNCED)
+            return open_store(self._path, now=self._now, read_only=read_only)
 
     def close(self) -> None:
         if self._store is not None:

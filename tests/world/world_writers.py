@@ -100,6 +100,12 @@ class Writers:
             else:
                 self._commit(transaction)
 
+    def begin(self) -> Transaction:
+        """A transaction with something written in it, still open."""
+        transaction = self._table.begin(self._now())
+        self._write(transaction)
+        return transaction
+
     def fill(self, rows: int) -> None:
         """The table as it is before anything else happens."""
         transaction = self._table.begin(self._now())
