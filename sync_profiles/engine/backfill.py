@@ -74,7 +74,10 @@ def _backfill(course: Course, sync: Sync, selection: Selection) -> None:
         course.forced_done = True
         if selection.everything:
             full = ScanFull("backfill")
-            finish_pass(sync.state, parts.identity, scanplan.next_watermark(full, before, now, course.started_at))
+            watermark = scanplan.next_watermark(full, before, now, course.started_at)
+            # Every row was read, but none was missed: rows that are gone still wait for a full pass of their own.
+            swept_at = before.full_at if before is not None else None
+            finish_pass(sync.state, parts.identity, msgspec.structs.replace(watermark, full_at=swept_at))
 
 
 def _plan(selection: Selection) -> ScanPlan:
