@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import msgspec
 
-from sync_profiles.core.settling import DELETE_AGAIN
+from sync_profiles.core.gone import DELETE_AGAIN, over
 from sync_profiles.core.types import (
     DistinctId,
     Identity,
@@ -157,7 +157,8 @@ class MemoryState:
         for kind, key, distinct_id in settlement.resolved:
             self._pending.pop(place(kind, key, distinct_id), None)
         for row in settlement.pending:
-            self._pending[place(row.kind, row.key, row.distinct_id)] = row
+            where = place(row.kind, row.key, row.distinct_id)
+            self._pending[where] = over(row, self._pending.get(where))
         for batch in settlement.dispatched:
             self._in_flight[batch.number] = batch.profiles
 

@@ -7,6 +7,7 @@ from typing import Literal
 
 import msgspec
 
+from sync_profiles.core.gone import UNCERTAIN
 from sync_profiles.core.types import (
     DistinctId,
     Key,
@@ -55,12 +56,14 @@ class Rules(msgspec.Struct, frozen=True):
     ``forced_since``: keys acknowledged by a run before this number are sent again, changed or not (0: none).
     ``due``: keys that are looked at because their pending row is due. ``shared``: keys whose distinct ID another row
     has as well. ``ids_wander``: the ID of a new key may have been another row's, whose properties its profile holds.
+    ``stale``: shapes with a property that is not in the mapping any more.
     """
 
     forced_since: int = 0
     due: Collection[Key] = frozenset()
     shared: Mapping[Key, str] = {}
     ids_wander: bool = False
+    stale: Collection[Shape] = ()
 
 
 DUPLICATE_ID = "duplicate_id"
@@ -104,15 +107,18 @@ def _change(
 ) -> Change | Literal["unchanged", "settled", "waiting"]:
     if row is None:
         return _plain_change(profile, known, rules) or "unchanged"
+    never_left = row.rejected and row.fingerprint is None
+    if never_left and row.shape:  # but an earlier request did, without an answer; now nothing hides its row any more
+        return _again(profile, known, row)
     if profile.key in rules.due:
-        if row.fingerprint is None and row.rejected:  # it never left this machine, so nothing is in doubt
+        if never_left:
             return _plain_change(profile, known, rules) or "settled"
         return _again(profile, known, row)
     if row.rejected and row.fingerprint == profile.fingerprint:
         return "waiting"
     change = _plain_change(profile, known, rules)
     if change is None:
-        return "settled" if row.rejected and row.fingerprint is None else "unchanged"
+        return "settled" if never_left else "unchanged"
     return msgspec.structs.replace(change, prior=row.shape, every_null=change.every_null or bool(row.shape))
 
 
@@ -122,11 +128,12 @@ def _plain_change(profile: Profile, known: Known | None, rules: Rules) -> Change
     if known.distinct_id != profile.distinct_id:
         # What the other profile holds is not known: somebody else may have written it.
         return Change(profile, None, "rekeyed", every_null=True, former=known)
-    if known.run < rules.forced_since:
-        return Change(profile, known, "again", every_null=True)
-    if known.fingerprint != profile.fingerprint:
-        return Change(profile, known, "changed")
-    return None
+    forced = known.run < rules.forced_since
+    if not forced and known.fingerprint == profile.fingerprint and not (rules.stale and known.shape in rules.stale):
+        return None
+    if known.fingerprint == UNCERTAIN:
+        return Change(profile, None, "new", known.shape, every_null=True)
+    return Change(profile, known, "again" if forced else "changed", every_null=forced)
 
 
 def _again(profile: Profile, known: Known | None, row: PendingRow) -> Change:

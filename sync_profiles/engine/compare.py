@@ -9,7 +9,18 @@ import msgspec
 from sync_profiles.core.changes import DUPLICATE_ID, Diff, Rules, diff, shared_ids
 from sync_profiles.core.mapping import Mapper
 from sync_profiles.core.ports import Source, StateReader
-from sync_profiles.core.types import Key, Known, Mapped, Page, PendingRow, Profile, ScanFull, ScanPlan, Unmappable
+from sync_profiles.core.types import (
+    Key,
+    Known,
+    Mapped,
+    Page,
+    PendingRow,
+    Profile,
+    ScanFull,
+    ScanPlan,
+    Shape,
+    Unmappable,
+)
 
 KEYS_A_PAGE = 1000
 
@@ -40,6 +51,7 @@ class Comparison:
         self._source = source
         self._mapper = mapper
         self._state = state
+        self._names = frozenset(reader.name for reader in mapper.readers)
         self._forced_since = forced_since
         self._shared: Mapping[Key, str] | None = None
         # Nobody had an ID before, as far as we had a hand in it, while nothing was sent yet.
@@ -62,7 +74,7 @@ class Comparison:
         mapped = self._mapper(page)
         known = self._state.known(page.keys)
         waiting = self._state.waiting(page.keys)
-        rules = Rules(self._forced_since, due, self._shared or {}, self._ids_wander)
+        rules = Rules(self._forced_since, due, self._shared or {}, self._ids_wander, self._stale(known))
         found = diff(mapped.mapped, known, waiting, rules)
         others: list[Unmappable] = []
         if found.changed and self._shared is None and not self._mapper.id_is_key:
@@ -71,6 +83,11 @@ class Comparison:
                 rules = msgspec.structs.replace(rules, shared=shared)
                 found = diff(mapped.mapped, known, waiting, rules)
         return Compared(found, known, waiting, mapped.warnings, others)
+
+    def _stale(self, known: Mapping[Key, Known]) -> Collection[Shape]:
+        """Shapes with a property that a changed mapping dropped: one that is NULL and left alone has no fingerprint."""
+        names = self._names
+        return [shape for shape in {each.shape for each in known.values()} if not names.issuperset(shape)]
 
     def _sharing(self, mapped: Sequence[Mapped], found: Diff) -> tuple[dict[Key, str], list[Unmappable]]:
         ids = [change.profile.distinct_id for change in found.changed]

@@ -79,7 +79,6 @@ class Working:
             limit=outlet.limit,
             records_max=outlet.records_max,
             group=parts.mapper.group,
-            remove_former=parts.policy.on_delete != "ignore",
         )
         self.delivery = Delivery(outlet.destination, sync.state, settings, course)
         self.rows = Pass(parts, sync.state, self.delivery, course)

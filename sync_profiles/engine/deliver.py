@@ -10,8 +10,10 @@ from collections.abc import Callable, Sequence
 import msgspec
 
 from sync_profiles.core.batching import Cutter
+from sync_profiles.core.gone import DELETE_AGAIN
+from sync_profiles.core.pending import REFUSED
 from sync_profiles.core.ports import Destination, State
-from sync_profiles.core.settling import DELETE_AGAIN, REFUSED, merged, settlement_of
+from sync_profiles.core.settling import merged, settlement_of
 from sync_profiles.core.types import Accepted, Batch, DistinctId, InFlight, Key, Outgoing, Settlement, TooLarge, Verdict
 from sync_profiles.core.verdict import Step, StopReason, next_step
 from sync_profiles.engine.course import Course
@@ -36,7 +38,6 @@ class DeliverySettings(msgspec.Struct, frozen=True):
     limit: Callable[[], int]
     records_max: int
     group: bool
-    remove_former: bool
 
 
 class Delivery:
@@ -243,7 +244,7 @@ class Delivery:
         again = {profile.key for half in step.again for profile in half}
         held = {profile.key for profile, _ in self._suspects}
         self._answered.update(p.key for p in batch.profiles if p.key not in again and p.key not in held)
-        return settlement_of(settled, now=now, waiting=waiting, remove_former=self._settings.remove_former)
+        return settlement_of(settled, now=now, waiting=waiting)
 
     def _count(self, profiles: tuple[Outgoing, ...]) -> None:
         removed = sum(1 for profile in profiles if profile.fingerprint is None)
@@ -278,7 +279,7 @@ class Delivery:
                 self._tally.reject(profile.key, profile.distinct_id, REFUSED, reason)
                 self.open_keys.discard(profile.key)
             now = self._course.now()
-            settled = settlement_of(step, now=now, waiting=waiting, remove_former=False)
+            settled = settlement_of(step, now=now, waiting=waiting)
             self._state.settle(merged([settled], landed=self._held, dispatched=[]), now)
             self._held, self._accepted = [], False
 

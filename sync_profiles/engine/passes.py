@@ -8,8 +8,9 @@ import msgspec
 
 from sync_profiles.core import guards
 from sync_profiles.core.changes import DUPLICATE_ID, Change
+from sync_profiles.core.gone import REKEYED, UNCERTAIN, gone_row, gone_rows
+from sync_profiles.core.pending import UNANSWERED, has_left, late_until, unmappable_row, written
 from sync_profiles.core.ports import State
-from sync_profiles.core.settling import REKEYED, UNANSWERED, gone_row, gone_rows, late_until, unmappable_row, written
 from sync_profiles.core.types import (
     DistinctId,
     Key,
@@ -46,7 +47,8 @@ class Pass:
         self._tally = course.tally
         self._known_before = state.known_count()
         self.comparison = Comparison(parts.source, parts.mapper, state)
-        self.removals = Removals(parts.source, state, parts.mapper, parts.policy)
+        run = course.begun.number if course.begun is not None else 0
+        self.removals = Removals(parts, state, run)
         self.seen: Seen | None = None
 
     def force(self, since_run: int) -> None:
@@ -128,10 +130,10 @@ class Pass:
         resolved += [("row", key, None) for key in diff.deleted if key in compared.waiting]
         before = {**self._state.waiting([entry.key for entry in rejected]), **compared.waiting}
         pending = self._rejections(rejected, compared.waiting, before, now)
-        if self._parts.policy.on_delete != "ignore":
-            pending += self._gone(diff.deleted, compared.known, compared.waiting, now) if diff.deleted else []
-            current: list[Profile | Unmappable] = [*(change.profile for change in diff.changed), *rejected]
-            pending += self._abandoned(current, before, now) if before else []
+        pending += self._gone(diff.deleted, compared.known, compared.waiting, now) if diff.deleted else []
+        current: list[Profile | Unmappable] = [*(change.profile for change in diff.changed), *rejected]
+        pending += self._abandoned(current, before, now) if before else []
+        pending += self._left(rejected, now) if rejected and not self._parts.mapper.id_is_key else []
         if resolved or pending:
             self._state.settle(Settlement(resolved=resolved, pending=pending), now)
         self._release_ids(compared)
@@ -156,11 +158,13 @@ class Pass:
         self, keys: Sequence[Key], known: Mapping[Key, Known], waiting: Mapping[Key, PendingRow], now: float
     ) -> list[PendingRow]:
         """ "gone" rows for what Mixpanel was given, or may have been given by a request without an answer."""
+        if self._parts.policy.on_delete == "ignore":
+            known = {key: held for key, held in known.items() if key in waiting or held.fingerprint != UNCERTAIN}
         ids = {key: known[key].distinct_id for key in keys if key in known}
         maybe = [
             gone_row(key, row.distinct_id, row.shape, UNANSWERED, now, not_before=late_until(row))
             for key in keys
-            if (row := waiting.get(key)) is not None and _has_left(row) and row.distinct_id != ids.get(key)
+            if (row := waiting.get(key)) is not None and has_left(row) and row.distinct_id != ids.get(key)
             if row.distinct_id is not None
         ]
         return gone_rows(keys, known, now, waiting) + maybe
@@ -172,8 +176,17 @@ class Pass:
         return [
             gone_row(row.key, row.distinct_id, row.shape, REKEYED, now, not_before=late_until(row))
             for entry in current
-            if (row := waiting.get(entry.key)) is not None and _has_left(row)
+            if (row := waiting.get(entry.key)) is not None and has_left(row)
             if row.distinct_id is not None and row.distinct_id != entry.distinct_id
+        ]
+
+    def _left(self, rejected: Sequence[Unmappable], now: float) -> list[PendingRow]:
+        """IDs of rows that have another now but cannot be sent with it: what they had may be another's already."""
+        known = self._state.known([entry.key for entry in rejected])
+        return [
+            gone_row(entry.key, held.distinct_id, held.shape, REKEYED, now)
+            for entry in rejected
+            if (held := known.get(entry.key)) is not None and held.distinct_id != entry.distinct_id
         ]
 
     def _vanished(self, rows: Sequence[PendingRow]) -> None:
@@ -181,9 +194,7 @@ class Pass:
         if not rows:
             return
         now, keys = self._course.now(), [row.key for row in rows]
-        pending: list[PendingRow] = []
-        if self._parts.policy.on_delete != "ignore":
-            pending = self._gone(keys, self._state.known(keys), {row.key: row for row in rows}, now)
+        pending = self._gone(keys, self._state.known(keys), {row.key: row for row in rows}, now)
         resolved: list[tuple[PendingKind, Key, DistinctId | None]] = [("row", key, None) for key in keys]
         self._state.settle(Settlement(resolved=resolved, pending=pending), now)
         ids = [row.distinct_id for row in rows if row.code == DUPLICATE_ID and row.distinct_id is not None]
@@ -209,8 +220,3 @@ class Pass:
         stopped = guards.mass_reject(limit, self._tally.rejected, total)
         if stopped is not None:
             raise GuardStop(stopped.message, hint=stopped.hint)
-
-
-def _has_left(row: PendingRow) -> bool:
-    """Whether a request for this row left, so that its profile may exist, with no property even."""
-    return bool(row.shape) or not row.rejected or row.fingerprint is not None

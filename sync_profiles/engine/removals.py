@@ -7,16 +7,16 @@ after all, whoever was acknowledged with it is sent whole again.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from itertools import islice
 
 import msgspec
 
 from sync_profiles.core import guards
+from sync_profiles.core.gone import DELETE_AGAIN, DELETED, REKEYED, left_alone
 from sync_profiles.core.guards import Stopped
-from sync_profiles.core.mapping import Mapper
-from sync_profiles.core.ports import Source, State
-from sync_profiles.core.settling import DELETE_AGAIN, DELETED, REKEYED, sent_whole, written
+from sync_profiles.core.pending import sent_whole, written
+from sync_profiles.core.ports import State
 from sync_profiles.core.types import (
     DistinctId,
     Key,
@@ -28,7 +28,7 @@ from sync_profiles.core.types import (
     Settlement,
     SoftDeleted,
 )
-from sync_profiles.engine.parts import Policy
+from sync_profiles.engine.parts import Parts
 
 CHUNK = 1000
 GONE_MAX = 1_000_000
@@ -48,31 +48,46 @@ class _Use(msgspec.Struct, frozen=True):
 
 
 class Removals:
-    """Looks at "gone" rows once more, lets a guard decide, and makes the records that remove them."""
+    """Looks at "gone" rows once more, lets a guard decide, and makes the records that remove them.
 
-    def __init__(self, source: Source, state: State, mapper: Mapper, policy: Policy) -> None:
-        self._source = source
+    ``run`` is the number of the run that is under way.
+    """
+
+    def __init__(self, parts: Parts, state: State, run: int) -> None:
+        self._source = parts.source
+        self._mapper = parts.mapper
+        self._policy = parts.policy
         self._state = state
-        self._mapper = mapper
-        self._policy = policy
+        self._run = run
 
     def due(self, now: float) -> list[PendingRow]:
         """The removals that are still wanted; the others stop being pending."""
         rows = [row for row in self._state.due(GONE_MAX, now) if row.kind == "gone"]
         wanted: list[PendingRow] = []
         for chunk in _chunks(rows, CHUNK):
-            if self._policy.on_delete == "ignore":
-                self._drop(chunk, _Use(set(), {}, {}), now)
-                continue
             use = self._use(chunk)
             self._drop([row for row in chunk if _is_used(row, use)], use, now)
-            wanted += [row for row in chunk if not _is_used(row, use)]
+            unused = [row for row in chunk if not _is_used(row, use)]
+            if self._policy.on_delete == "ignore":
+                self._leave_alone(unused, use.living, now)
+            else:
+                wanted += unused
         return wanted
+
+    def _leave_alone(self, rows: Sequence[PendingRow], living: Collection[Key], now: float) -> None:
+        """Nothing is to be removed: what the profiles of rows that are gone hold is not certain from now on."""
+        if rows:
+            gone = [row for row in rows if row.key not in living]
+            known = self._state.known([row.key for row in gone])
+            left = [entry for row in gone if (entry := left_alone(row, known.get(row.key))) is not None]
+            self._state.settle(Settlement(acknowledged=left, resolved=_resolved(rows)), now)
 
     def _drop(self, rows: Sequence[PendingRow], use: _Use, now: float) -> None:
         """Removals that are not wanted any more; whoever has the ID inherits what is not certain of its profile.
 
-        A key whose row is gone is not known any more: its profile is another's.
+        A key whose row is gone, or that left its ID to another, is not known any more: its profile is another's. Two
+        rows that were sent with one ID, because it moved between them while a pass read the table, may have been sent
+        in the wrong order: only who was sent in this run was surely the last.
         """
         if not rows:
             return
@@ -80,20 +95,17 @@ class Removals:
         keys = [key for _, key in heirs]
         known, waiting = self._state.known([*keys, *(row.key for row in rows)]), self._state.waiting(keys)
         inherited: dict[Key, PendingRow] = {}
-        forgotten = [row.key for row in rows if row.key not in use.living and _is_own(row, known.get(row.key))]
+        forgotten = [row.key for row in rows if _is_lost(row, use) and _is_own(row, known.get(row.key))]
         for row, key in heirs:
             distinct_id = row.distinct_id or ""
             held = known[key] if key in known and known[key].distinct_id == distinct_id else None
             if row.attempts and held is not None:
                 forgotten.append(key)
-            if row.attempts or held is None or not set(row.shape) <= set(held.shape):
+            if row.attempts or held is None or held.run != self._run or not set(row.shape) <= set(held.shape):
                 shape = written(row.shape, distinct_id, inherited.get(key, waiting.get(key)))
                 inherited[key] = sent_whole(key, distinct_id, shape, now)
-        resolved: list[tuple[PendingKind, Key, DistinctId | None]] = [
-            ("gone", row.key, row.distinct_id) for row in rows
-        ]
         pending = list(inherited.values())
-        self._state.settle(Settlement(forgotten=forgotten, resolved=resolved, pending=pending), now)
+        self._state.settle(Settlement(forgotten=forgotten, resolved=_resolved(rows), pending=pending), now)
 
     def guard(self, wanted: Sequence[PendingRow]) -> Stopped | None:
         """Whether so many removals want a decision first; a repeated delete was decided on before."""
@@ -152,6 +164,11 @@ def _is_used(row: PendingRow, use: _Use) -> bool:
     return bool(holders - {row.key}) or (row.key in (use.living if row.code == DELETED else holders))
 
 
+def _is_lost(row: PendingRow, use: _Use) -> bool:
+    """Is the profile another's now, so that this key is not known by it any more?"""
+    return row.key not in use.living or bool(use.owners.get(row.distinct_id or "", set()) - {row.key})
+
+
 def _heirs(row: PendingRow, use: _Use) -> set[Key]:
     """Whose profile this removal, had or has it been sent, would be about.
 
@@ -163,6 +180,10 @@ def _heirs(row: PendingRow, use: _Use) -> set[Key]:
     if given:
         return given if row.attempts else given & now
     return set() if row.code == DELETE_AGAIN and row.attempts == 1 else now
+
+
+def _resolved(rows: Sequence[PendingRow]) -> list[tuple[PendingKind, Key, DistinctId | None]]:
+    return [("gone", row.key, row.distinct_id) for row in rows]
 
 
 def _chunks(rows: Sequence[PendingRow], size: int) -> Iterator[list[PendingRow]]:

@@ -54,7 +54,8 @@ def _warn_of_stuck_horizon(course: Course, source: Source, runs: int) -> None:
 def _whole_pass(work: Working, plan: ScanPlan, options: RunOptions) -> None:
     work.rows.due_rows()
     removing = work.parts.policy.on_delete != "ignore"
-    if not _scanned(work, plan, options, sweeping=removing and isinstance(plan, ScanFull)):
+    looking = removing or not work.parts.mapper.id_is_key
+    if not _scanned(work, plan, options, sweeping=looking and isinstance(plan, ScanFull)):
         return
     if removing and rows_are_gone(plan, work.parts.source, work.sync.state.known_count()):
         work.course.why = f"{plan.reason}; then every row, since some are gone"
@@ -66,13 +67,15 @@ def _whole_pass(work: Working, plan: ScanPlan, options: RunOptions) -> None:
 def _scanned(work: Working, plan: ScanPlan, options: RunOptions, *, sweeping: bool) -> bool:
     """Take every page of a plan and write down the rows that are gone; False when it ended early."""
     state, tally, rows = work.sync.state, work.course.tally, work.rows
-    rows.seen = Seen(state.ordinal_limit()) if sweeping else None
+    removing = work.parts.policy.on_delete != "ignore"
+    rows.seen = Seen(state.ordinal_limit(), uncertain_too=removing) if sweeping else None
     before = tally.scanned
     complete = rows.scan(plan)
     work.delivery.drain()
     rows.check_rejects()
     if complete and rows.seen is not None:
-        if not options.allow_mass_delete:
+        if removing and not options.allow_mass_delete:
             raise_if(guards.empty_table(tally.scanned - before, state.known_count()))
-        sweep(work.parts.source, state, rows.seen, work.course.now)
+        if removing or tally.scanned > before:
+            sweep(work.parts.source, state, rows.seen, work.course.now)
     return complete

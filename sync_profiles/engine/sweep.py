@@ -1,23 +1,28 @@
 """Finding profiles whose row is gone, in a full pass.
 
 Nothing is removed on a guess. A key that the pass did not see is asked for again by key; what is still gone is written
-down as a "gone" row, and removed by ``removals.py`` when a guard lets it.
+down as a "gone" row, and removed by ``removals.py`` when a guard lets it. Where nothing is to be removed it still
+matters who is gone if rows do not keep their distinct IDs: another row may have it now.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 
+from sync_profiles.core.gone import UNCERTAIN, gone_rows
 from sync_profiles.core.ports import Source, State, StateReader
-from sync_profiles.core.settling import gone_rows
 from sync_profiles.core.types import Key, Known, ScanPlan, ScanSinceXid, Settlement
 
 
 class Seen:
-    """Which known keys a full pass has met: one bit a key, by the key's ordinal."""
+    """Which known keys a full pass has met: one bit a key, by the key's ordinal.
 
-    def __init__(self, ordinal_limit: int) -> None:
+    ``uncertain_too``: look also for those that were found gone before and left alone.
+    """
+
+    def __init__(self, ordinal_limit: int, *, uncertain_too: bool = True) -> None:
         self.ordinal_limit = ordinal_limit
+        self.uncertain_too = uncertain_too
         self.bits = bytearray((ordinal_limit + 7) // 8)
 
     def mark(self, known: Mapping[Key, Known]) -> None:
@@ -31,7 +36,8 @@ class Seen:
 
 def missing(source: Source, state: StateReader, seen: Seen) -> Iterator[dict[Key, Known]]:
     """Known keys that were not seen and that the source, asked by key, does not have either; in chunks."""
-    for chunk in state.unseen(seen.bits, seen.ordinal_limit):
+    for unseen in state.unseen(seen.bits, seen.ordinal_limit):
+        chunk = [(key, known) for key, known in unseen if known.fingerprint != UNCERTAIN or seen.uncertain_too]
         existing = set(source.read([key for key, _ in chunk]).keys)
         gone = {key: known for key, known in chunk if key not in existing}
         if gone:

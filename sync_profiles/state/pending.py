@@ -8,6 +8,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from sync_profiles.core.gone import over
 from sync_profiles.core.types import DistinctId, Key, PendingKind, PendingRow
 from sync_profiles.state import schema
 from sync_profiles.state.database import Database
@@ -22,15 +23,28 @@ def identity(kind: PendingKind, key: Key, distinct_id: DistinctId | None) -> tup
 
 
 def write(database: Database, connection: sa.Connection, sync_id: int, rows: Iterable[PendingRow]) -> None:
-    """Write pending rows over those of the same identity."""
+    """Write pending rows in place of those of the same identity."""
     values = []
     for row in rows:
-        gone_id = identity(row.kind, row.key, row.distinct_id)[2]
         fields = {name: getattr(row, name) for name in row.__struct_fields__ if name != "shape"}
+        gone_id = identity(row.kind, row.key, row.distinct_id)[2]
         shape_id = database.shape_id(connection, row.shape)
         values.append({**fields, "sync_id": sync_id, "gone_id": gone_id, "shape_id": shape_id})
     if values:
         connection.execute(sa.insert(schema.pending).prefix_with("OR REPLACE"), values)
+
+
+def laid_over(
+    database: Database, connection: sa.Connection, sync_id: int, rows: Sequence[PendingRow]
+) -> list[PendingRow]:
+    """What is to be written for ``rows``, with what is remembered of removals that were asked for before."""
+    gone = [row.key for row in rows if row.kind == "gone"]
+    found = of_keys(database, connection, sync_id, "gone", gone) if gone else []
+    before = {identity(row.kind, row.key, row.distinct_id): row for row in found}
+    for row in rows:
+        place = identity(row.kind, row.key, row.distinct_id)
+        before[place] = over(row, before.get(place))
+    return [before[place] for place in dict.fromkeys(identity(row.kind, row.key, row.distinct_id) for row in rows)]
 
 
 def remove(connection: sa.Connection, sync_id: int, identities: Iterable[tuple[PendingKind, Key, str]]) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 import sqlalchemy as sa
 
-from sync_profiles.core.settling import DELETE_AGAIN
+from sync_profiles.core.gone import DELETE_AGAIN
 from sync_profiles.core.types import DistinctId, Identity, Key, Known, PendingRow, RunSummary, Watermark
 from sync_profiles.state import pending, schema
 from sync_profiles.state.database import Database

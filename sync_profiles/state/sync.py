@@ -111,7 +111,9 @@ class SyncState(SyncReader):
                 nothing = [None] * len(settlement.forgotten)
                 journal.append(connection, place, (settlement.forgotten, nothing, nothing, nothing))
             pending.remove(connection, self._sync_id, [pending.identity(*one) for one in settlement.resolved])
-            pending.write(self._database, connection, self._sync_id, settlement.pending)
+            if settlement.pending:
+                rows = pending.laid_over(self._database, connection, self._sync_id, settlement.pending)
+                pending.write(self._database, connection, self._sync_id, rows)
             inflight.dispatch(self._database, connection, self._sync_id, settlement.dispatched)
         if self._journal is not None:
             self._journal.note(settlement.acknowledged, settlement.forgotten)

@@ -409,6 +409,17 @@ def test_a_run_that_ended_leaves_nothing_in_flight(home: Home, state: State) -> 
     assert home.reopen().begin_run("second", NOW).interrupted == 0
 
 
+def test_a_removal_that_is_asked_for_again_keeps_what_is_remembered_of_it(state: State) -> None:
+    first = gone("1", attempts=2, shape=("a",), since=3.0, next_try_at=NOW + 9)
+    state.settle(Settlement(pending=[first]), NOW)
+    state.settle(Settlement(pending=[gone("1", shape=("b",), since=NOW, next_try_at=NOW)]), NOW)
+    (row,) = everything_pending(state)
+    assert (row.attempts, row.shape, row.since, row.next_try_at) == (2, ("a", "b"), 3.0, NOW + 9)
+    state.settle(Settlement(resolved=[("gone", "1", "1")], pending=[gone("1", code="delete_again", shape=())]), NOW)
+    (row,) = everything_pending(state)
+    assert (row.code, row.attempts, row.shape) == ("delete_again", 0, ()), "resolved first: nothing is left of it"
+
+
 def test_an_interrupted_removal_is_asked_for_by_its_own_row(home: Home, state: State) -> None:
     asked = gone("1", code="rekeyed", distinct_id="former", next_try_at=NOW + 9, shape=("a",))
     state.settle(Settlement(pending=[asked]), NOW)

@@ -24,7 +24,10 @@ CODES = {signal.SIGKILL: -9, signal.SIGTERM: 143, signal.SIGINT: 130}
 
 
 def interrupt_then_go_on(place: Workplace, number: signal.Signals, *arguments: str) -> None:
-    """One command is stopped in its middle and given again; then Mixpanel is equal to the table."""
+    """One command is stopped in its middle and given again; then Mixpanel is equal to the table.
+
+    What was in flight at a kill may still be applied late, after what is sent now: it is looked at once more later.
+    """
     place.sandbox.clear_log()
     place.sandbox.faults.add(SLOW)
     stopped = place.interrupted(number, *arguments, requests=5)
@@ -34,9 +37,10 @@ def interrupt_then_go_on(place: Workplace, number: signal.Signals, *arguments: s
     assert counted < len(place.expected()) / 500, "it was stopped in its middle"
     second = place.run(*arguments, "--json")
     assert second.json["outcome"] == "ok"
-    assert second.json["pending"] == 0
+    in_doubt = REPEATED_MAX if number == signal.SIGKILL else 0
+    assert second.json["pending"] <= in_doubt
     place.assert_equal()
-    assert place.sent_twice() <= (REPEATED_MAX if number == signal.SIGKILL else 0)
+    assert place.sent_twice() <= in_doubt
 
 
 def interrupt_every_stage(place: Workplace, number: signal.Signals, rows: int) -> None:

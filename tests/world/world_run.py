@@ -468,8 +468,6 @@ class World:
         detect, habits = self.setting.detect, self.writers._habits
         if not self.setting.exact or habits.forward or detect == "full":
             return
-        if self.wishes.by_uid and self.wishes.on_delete == "ignore":
-            return  # known limit: an ID that another row held meanwhile is taken for unchanged when its row is back
         self.advance(700.0)
         if detect == "cursor":
             self._late_commit_at_the_edge()

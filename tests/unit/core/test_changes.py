@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sync_profiles.core.changes import Change, Rules, diff, shared_ids
+from sync_profiles.core.gone import UNCERTAIN
 from sync_profiles.core.types import SoftDeleted
 
 NOBODY: dict = {}
@@ -46,8 +47,23 @@ def one(entry, *, known=None, waiting=None, **rules):
         pytest.param(None, make.refused(), {"due": {"1"}}, "changed", "again", id="refused, due: sent"),
         pytest.param(None, make.refused(fingerprint=b"x" * 16), {}, "changed", "new", id="refused, changed: sent"),
         pytest.param(
-            make.known(), make.refused(fingerprint=None, code="bad_value"), {}, "unchanged", None,
+            make.known(), make.refused(fingerprint=None, code="bad_value", shape=()), {}, "unchanged", None,
             id="a row that could not be mapped and now equals what Mixpanel has is unchanged",
+        ),
+        pytest.param(
+            make.known(), make.refused(fingerprint=None, code="bad_value", shape=("plan",)), {}, "changed", "again",
+            id="a row that could not be mapped, after a request without an answer, is sent whole",
+        ),
+        pytest.param(
+            make.known(fingerprint=UNCERTAIN), None, {}, "changed", "new", id="back after it was left alone: as new"
+        ),
+        pytest.param(
+            make.known(fingerprint=UNCERTAIN, run=3), None, {"forced_since": 4}, "changed", "new",
+            id="back after it was left alone, forced: as new",
+        ),
+        pytest.param(
+            make.known(shape=("plan", "old")), None, {"stale": [("plan", "old")]}, "changed", "changed",
+            id="a property that left the mapping is a change",
         ),
         pytest.param(None, None, {"shared": {"1": "also row 2"}}, "rejected", None, id="a shared distinct ID rejects"),
     ],
@@ -71,7 +87,9 @@ def test_an_unanswered_request_may_have_written_so_every_null_is_unset():
 
 
 def test_a_row_that_settled_by_itself_stops_being_pending():
-    _, found = one(make.profile(), known=make.known(), waiting=make.refused(fingerprint=None, code="bad_value"))
+    _, found = one(
+        make.profile(), known=make.known(), waiting=make.refused(fingerprint=None, code="bad_value", shape=())
+    )
     assert found.settled == ["1"]
 
 

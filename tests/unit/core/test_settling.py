@@ -5,23 +5,17 @@ from __future__ import annotations
 import builders as make
 import pytest
 
-from sync_profiles.core.settling import (
-    DELETE_AGAIN,
-    REKEYED,
-    SECOND_LOOK_S,
-    gone_rows,
-    merged,
-    settlement_of,
-    unmappable_row,
-)
+from sync_profiles.core.gone import DELETE_AGAIN, REKEYED
+from sync_profiles.core.pending import SECOND_LOOK_S
+from sync_profiles.core.settling import merged, settlement_of
 from sync_profiles.core.types import Acknowledged, InFlight, Settlement
 from sync_profiles.core.verdict import Step
 
 NOW = 5000.0
 
 
-def settle(step, *, waiting=None, remove_former=True):
-    return settlement_of(step, now=NOW, waiting=waiting or {}, remove_former=remove_former)
+def settle(step, *, waiting=None):
+    return settlement_of(step, now=NOW, waiting=waiting or {})
 
 
 def test_an_acknowledged_profile_becomes_known_and_nothing_else_happens():
@@ -90,22 +84,23 @@ def test_unset_is_not_repeated():
     assert (settled.forgotten, settled.pending) == (["1"], [])
 
 
-@pytest.mark.parametrize("remove_former", [True, False])
-def test_a_key_that_changed_its_id_leaves_the_former_one_to_be_removed_if_that_is_wanted(remove_former):
-    settled = settle(Step(acknowledged=(make.outgoing(former=("old", ("plan",))),)), remove_former=remove_former)
-    assert [(row.distinct_id, row.code) for row in settled.pending] == ([("old", REKEYED)] if remove_former else [])
+def test_a_key_that_changed_its_id_leaves_the_former_one_to_be_looked_after():
+    settled = settle(Step(acknowledged=(make.outgoing(former=("old", ("plan",))),)))
+    assert [(row.distinct_id, row.code, row.shape) for row in settled.pending] == [("old", REKEYED, ("plan",))]
+
+
+def test_a_former_id_is_looked_after_once_what_may_come_late_has_come():
+    settled = settle(Step(acknowledged=(make.outgoing(former=("old", ()), doubt="late"),)))
+    assert [row.next_try_at for row in settled.pending] == [NOW + SECOND_LOOK_S]
+
+
+def test_a_removal_that_may_come_late_is_repeated_when_it_has():
+    settled = settle(Step(doubtful=(make.removal(delete=False),)))
+    assert [(row.code, row.next_try_at) for row in settled.pending] == [(DELETE_AGAIN, NOW + SECOND_LOOK_S)]
 
 
 def test_a_removal_without_an_answer_stays_what_it_was():
     assert settle(Step(unanswered=(make.removal(),))).pending == []
-
-
-def test_only_keys_that_mixpanel_was_given_are_removed_from_it():
-    assert [row.key for row in gone_rows(["1", "2"], {"1": make.known("1")}, NOW)] == ["1"]
-
-
-def test_an_unmappable_row_keeps_the_names_that_an_unanswered_request_may_have_written():
-    assert unmappable_row(make.unmappable(), NOW, make.pending(shape=("theme",))).shape == ("theme",)
 
 
 def test_several_replies_become_one_settlement_and_lose_nothing():

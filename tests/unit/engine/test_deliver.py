@@ -72,7 +72,7 @@ def deliver(keys, verdict, *, threads=1, records_max=4, time=None, make_out=make
     judge = Judge(verdict, ledger)
     time = time or Time()
     course = Course("users", Surroundings(time, time, lambda _event: None, lambda: "01"), "full")
-    settings = DeliverySettings(threads, lambda: threads, records_max, group=False, remove_former=True)
+    settings = DeliverySettings(threads, lambda: threads, records_max, group=False)
     delivery = Delivery(judge, ledger, settings, course)
     error = None
     try:
