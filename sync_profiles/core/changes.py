@@ -65,6 +65,9 @@ class Rules(msgspec.Struct, frozen=True):
 
 DUPLICATE_ID = "duplicate_id"
 
+REPAIR = "repair"
+"""Code of a pending row whose profile was found to be another: all of it is sent again, ``$set_once`` too."""
+
 
 def diff(mapped: Sequence[Mapped], known: Mapping[Key, Known], waiting: Mapping[Key, PendingRow], rules: Rules) -> Diff:
     """Sort the rows of one page into their classes (promise 3: each into exactly one)."""
@@ -133,6 +136,8 @@ def _again(profile: Profile, known: Known | None, row: PendingRow) -> Change:
     """A request for this row had no answer, or a refusal: send it whole, whatever is remembered."""
     if known is not None and known.distinct_id != profile.distinct_id:
         return Change(profile, None, "rekeyed", row.shape, every_null=True, former=known)
+    if known is not None and row.code == REPAIR:
+        return Change(profile, None, "again", tuple(dict.fromkeys(known.shape + row.shape)), every_null=True)
     return Change(profile, known, "again", row.shape, every_null=True)
 
 

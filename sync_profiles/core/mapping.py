@@ -14,12 +14,13 @@ import msgspec
 from msgspec import UNSET
 
 from sync_profiles.core.changes import Change
+from sync_profiles.core.comparing import Wanted
 from sync_profiles.core.distinct_ids import id_problems
 from sync_profiles.core.mapping_rules import mapping_problems
 from sync_profiles.core.outgoing import Composer, Operation
 from sync_profiles.core.problems import ValueProblem
 from sync_profiles.core.properties import Columns, Converted, Reader, reader, text_reader, union_reader
-from sync_profiles.core.records import Envelope, flaw, suspects
+from sync_profiles.core.records import Envelope, encode, flaw, suspects
 from sync_profiles.core.soft_delete import deleted_rows
 from sync_profiles.core.sources import Places
 from sync_profiles.core.templates import parse_template
@@ -81,7 +82,8 @@ class Mapper:
         null = None if spec.on_null == "null" else UNSET
         # By name: a mapping that is only written in another order changes no fingerprint.
         self._set = Operation(reader(name, entry, places, null=null) for name, entry in sorted(spec.set.items()))
-        once = Operation(reader(name, entry, places) for name, entry in sorted(spec.set_once.items()))
+        self._once = once = Operation(reader(name, entry, places) for name, entry in sorted(spec.set_once.items()))
+        self._skip_nulls = spec.on_null == "skip"
         self._union = Operation(union_reader(name, entry, places) for name, entry in sorted(spec.union.items()))
         self.readers = (*self._set.readers, *once.readers, *self._union.readers)
         self.identity = text_reader("distinct_id", identity, places)
@@ -135,6 +137,26 @@ class Mapper:
     def outgoing_page(self, changes: Sequence[Change]) -> list[Outgoing | Unmappable]:
         """What ``outgoing`` makes of each change, in order; for many it is much cheaper."""
         return self._composer.outgoing(changes)
+
+    def wanted(self, profile: Profile, known: Known | None) -> Wanted:
+        """What Mixpanel should hold for a profile; ``known`` as it was last acknowledged.
+
+        ``$set_once`` may have been settled long ago by somebody else: only that it is there can be asked.
+        """
+        once = {reader.name: reader for reader in self._once.readers}
+        given = [name for name in (known.shape if known is not None else once) if name in once]
+        if known is None:
+            given = [name for name in given if once[name].sent(profile.row) is not UNSET]
+        union = {reader.name: reader.sent(profile.row) for reader in self._union.readers}
+        empty = [name for name, members in union.items() if members is UNSET]
+        return Wanted(
+            values=msgspec.json.decode(profile.set_json),
+            members={
+                name: msgspec.json.decode(encode(members)) for name, members in union.items() if members is not UNSET
+            },
+            present=tuple(given),
+            absent=(*profile.absent, *empty) if not self._skip_nulls else (),
+        )
 
     def removal(self, key: Key, distinct_id: DistinctId, shape: Shape, *, policy: OnDelete) -> Outgoing:
         """The record that removes a profile ("delete"), or the properties of ``shape`` from it ("unset")."""

@@ -1,0 +1,121 @@
+"""What Mixpanel should hold of each target, as the table says it now."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import msgspec
+
+from sync_profiles.core.comparing import Wanted, differing, remaining
+from sync_profiles.core.ports import StateReader
+from sync_profiles.core.settling import DELETE_AGAIN, DELETED
+from sync_profiles.core.types import (
+    DistinctId,
+    Json,
+    Key,
+    Mapped,
+    Mismatch,
+    OnDelete,
+    PendingRow,
+    Profile,
+    Shape,
+    SoftDeleted,
+    Unmappable,
+)
+from sync_profiles.engine.parts import Parts
+from sync_profiles.engine.targets import Target
+
+
+class Expected(msgspec.Struct, frozen=True):
+    """One target and what should be there of it; ``wanted`` None: nothing, or with "unset" nothing of ``shape``."""
+
+    target: Target
+    distinct_id: DistinctId
+    wanted: Wanted | None
+    unsent: bool
+    shape: Shape = ()
+    policy: OnDelete = "delete"
+
+    def mismatch(self, found: Mapping[DistinctId, Json]) -> Mismatch | None:
+        """What is wrong with what was read back; None when it is as it should be."""
+        held = found.get(self.distinct_id)
+        key = self.target.key
+        if self.wanted is None:
+            left = remaining(held, self.shape, self.policy)
+            return None if left is None else Mismatch("unwanted", key, self.distinct_id, left, self.unsent)
+        if held is None:
+            return Mismatch("missing", key, self.distinct_id, unsent=self.unsent)
+        names = differing(self.wanted, held)
+        return Mismatch("different", key, self.distinct_id, names, self.unsent) if names else None
+
+
+class Expecting:
+    """Asks the table. What cannot be compared is left out: rejected rows, and rows that may go without a trace."""
+
+    def __init__(self, parts: Parts, state: StateReader) -> None:
+        self._source = parts.source
+        self._mapper = parts.mapper
+        self._policy = parts.policy
+        self._state = state
+
+    def __call__(self, targets: Sequence[Target]) -> list[Expected]:
+        """Those of ``targets`` that can be compared."""
+        keys = [target.key for target in targets if target.leaving is None]
+        rows = self._rows(keys)
+        waiting = self._state.waiting(keys)
+        expected: list[Expected] = []
+        leaving = [target for target in targets if target.leaving is not None]
+        for target in targets:
+            entry, row = rows.get(target.key), waiting.get(target.key)
+            if target.leaving is not None:
+                continue
+            if isinstance(entry, Profile):
+                if row is None or not row.rejected:
+                    expected.append(self._expected(target, entry, row))
+            elif target.known is not None and not isinstance(entry, Unmappable):
+                leaving.append(target)
+        return expected + self._gone(leaving)
+
+    def _rows(self, keys: Sequence[Key]) -> dict[Key, Mapped]:
+        return {entry.key: entry for entry in self._mapper(self._source.read(keys)).mapped} if keys else {}
+
+    def _expected(self, target: Target, profile: Profile, row: PendingRow | None) -> Expected:
+        known = target.known
+        mine = known if known is not None and known.distinct_id == profile.distinct_id else None
+        unsent = mine is None or mine.fingerprint != profile.fingerprint or row is not None
+        return Expected(target, profile.distinct_id, self._mapper.wanted(profile, mine), unsent)
+
+    def _gone(self, leaving: Sequence[Target]) -> list[Expected]:
+        """Of profiles without a row, those whose ID nobody else has; with "ignore" they stay."""
+        if not leaving or self._policy.on_delete == "ignore":
+            return []
+        used = self._used(leaving)
+        names = tuple(reader.name for reader in self._mapper.readers)
+        expected = []
+        for target in leaving:
+            if target in used or target.distinct_id is None:
+                continue
+            row, held = target.leaving, target.known
+            shape = (row.shape if row is not None else ()) + (held.shape if held is not None else ())
+            policy = "delete" if row is not None and row.code == DELETE_AGAIN else self._policy.on_delete
+            expected.append(Expected(target, target.distinct_id, None, row is None, shape or names, policy))
+        return expected
+
+    def _used(self, leaving: Sequence[Target]) -> set[Target]:
+        """Those whose ID a row of the table, or another key that Mixpanel was given, holds."""
+        ids = [target.distinct_id for target in leaving if target.distinct_id is not None]
+        owners = self._state.owners(ids)
+        keys = {target.key for target in leaving}.union(*owners.values())
+        rows = self._rows(sorted(keys))
+        living = {key for key, entry in rows.items() if not isinstance(entry, SoftDeleted)}
+        mapped = list(rows.values())
+        if not self._mapper.id_is_key:
+            mapped += self._mapper(self._source.sharing(ids)).mapped
+        taken = {entry.distinct_id for entry in mapped if isinstance(entry, Profile)}
+        return {
+            target
+            for target in leaving
+            if target.distinct_id in taken
+            or (set(owners.get(target.distinct_id or "", ())) - {target.key}) & living
+            or (target.leaving is not None and target.leaving.code == DELETED and target.key in living)
+        }
