@@ -64,8 +64,8 @@ def result_lines(sync: str, verified: Verified) -> Iterator[str]:
         yield f"{unsent:,} of the mismatches changed in the table since they were sent: the next run sends them"
 
 
-def advice(sync: str, verified: Verified) -> Iterator[str]:
-    """What to do next."""
+def reasons(verified: Verified) -> Iterator[str]:
+    """What may be behind profiles that were not found."""
     missing = sum(one.kind == "missing" for one in verified.found)
     if missing and not verified.matching:
         yield (
@@ -77,9 +77,12 @@ def advice(sync: str, verified: Verified) -> Iterator[str]:
             "A profile may be missing because somebody deleted it, or, in a project with Original ID Merge, because"
             " Mixpanel merged its ID into another one and gives back only that one."
         )
+
+
+def advice(sync: str, verified: Verified) -> str:
+    """What to do next."""
     if verified.found:
-        yield f"Next: `sync-profiles verify {sync} --all --repair` sends what does not match again."
-    elif verified.checked:
-        yield "Next: nothing. Mixpanel holds what the table holds, as far as it was compared."
-    else:
-        yield "Nothing was compared. Next: `sync-profiles status` says what is known, `sync-profiles run` sends."
+        return f"Next: `sync-profiles verify {sync} --all --repair` sends what does not match again."
+    if verified.checked:
+        return "Next: nothing. Mixpanel holds what the table holds, as far as it was compared."
+    return "Nothing was compared. Next: `sync-profiles status` says what is known, `sync-profiles run` sends."

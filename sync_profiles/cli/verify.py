@@ -68,20 +68,19 @@ def verify(settings: Settings, /, sync: str | None, sample: int | None, keys: tu
     with closing(wiring.opened_store(config, read_only=not writes)) as store:
         work = _Work(settings, config, one, store)
         verified = _verified(work, aim, stop)
-        codes = {number.name: code for number, code in EXIT_CODES.items()}
-        if not verified.complete or stop.cause in codes:
+        if not verified.complete:
             click.echo("stopped before the end" + ("; --all goes on from here" if aim.everything else ""), err=True)
-            return codes.get(stop.cause or "", 75)
+            return next(code for number, code in EXIT_CODES.items() if number.name == stop.cause)
         if flags["as_json"]:
             echo_json(shown.as_json(one.name, verified))
         else:
-            for line in shown.result_lines(one.name, verified):
+            for line in (*shown.result_lines(one.name, verified), *shown.reasons(verified)):
                 click.echo(line)
-        repaired = _repair(work, verified, stop) if flags["repair"] and verified.found else 0
-    if not flags["as_json"] and not flags["repair"]:
-        for line in shown.advice(one.name, verified):
-            click.echo(line)
-    return most_serious([repaired, _MISMATCH if verified.found else 0])
+        if flags["repair"] and verified.found:
+            return most_serious([_repair(work, verified, stop), _MISMATCH])
+    if not flags["as_json"]:
+        click.echo(shown.advice(one.name, verified))
+    return _MISMATCH if verified.found else 0
 
 
 def _verified(work: _Work, aim: Aim, stop: StopRequest) -> Verified:
@@ -132,8 +131,9 @@ def _repair(work: _Work, verified: Verified, stop: StopRequest) -> int:
         mark_for_repair(opened.state, opened.lock, verified.found, around.clock.now())
         result = run_sync(opened, RunOptions(), around)
     report(result, as_json=False)
-    if result.exit_code == 0:
-        count = len(verified.found)
-        text = f"{opened.name}: sent {count:,} {'profile' if count == 1 else 'profiles'} again"
-        click.echo(f"{text}; `sync-profiles verify {opened.name} --all` proves it", err=True)
+    if result.summary.outcome == "ok":
+        next_step = f"`sync-profiles verify {opened.name} --all` proves it"
+        click.echo(f"{opened.name}: what did not match was sent again; {next_step}", err=True)
+    elif result.summary.outcome == "skipped":
+        click.echo(f"{opened.name}: {result.summary.message}; the next run sends what did not match again", err=True)
     return result.exit_code

@@ -7,6 +7,7 @@ from typing import Literal
 
 import msgspec
 
+from sync_profiles.core.settling import REPAIR
 from sync_profiles.core.types import (
     DistinctId,
     Key,
@@ -64,9 +65,6 @@ class Rules(msgspec.Struct, frozen=True):
 
 
 DUPLICATE_ID = "duplicate_id"
-
-REPAIR = "repair"
-"""Code of a pending row whose profile was found to be another: all of it is sent again, ``$set_once`` too."""
 
 
 def diff(mapped: Sequence[Mapped], known: Mapping[Key, Known], waiting: Mapping[Key, PendingRow], rules: Rules) -> Diff:

@@ -14,7 +14,7 @@ import msgspec
 
 from sync_profiles.core.problems import ValueProblem
 from sync_profiles.core.timestamps import datetime_text, epoch_text
-from sync_profiles.core.types import Json, OnDelete, Shape
+from sync_profiles.core.types import Json, Shape
 
 TEXT_MAX = 255
 """Bytes, or characters, after which Mixpanel cuts a text."""
@@ -40,21 +40,18 @@ class Wanted(msgspec.Struct, frozen=True):
 def differing(wanted: Wanted, held: Mapping[str, Json]) -> Shape:
     """Names of the properties that are not as they should be; sorted."""
     wrong = [name for name, value in wanted.values.items() if not _is_held(name, value, held)]
-    wrong += [name for name, members in wanted.members.items() if not _contains(_held(name, held), members)]
+    wrong += [name for name, members in wanted.members.items() if not _holds(_held(name, held), members)]
     wrong += [name for name in wanted.present if name[:NAME_MAX] not in held]
     wrong += [name for name in wanted.absent if name[:NAME_MAX] in held]
     return tuple(sorted(set(wrong)))
 
 
-def remaining(held: Mapping[str, Json] | None, shape: Shape, policy: OnDelete) -> Shape | None:
-    """What is left of a profile that was to be removed; None when it is gone, () when only it itself is there.
+def remaining(held: Mapping[str, Json], shape: Shape) -> Shape:
+    """Which properties of a profile that was to be removed are still there; sorted.
 
-    Of a profile that was "unset" nothing is left when none of its properties is there.
+    A profile that holds none of them is somebody else's by now, or empty: nothing of ours is left in it.
     """
-    if held is None:
-        return None
-    left = tuple(sorted(name for name in set(shape) if name[:NAME_MAX] in held))
-    return left if left or policy == "delete" else None
+    return tuple(sorted(name for name in set(shape) if name[:NAME_MAX] in held))
 
 
 def same(value: Json, held: Json) -> bool:
@@ -66,7 +63,7 @@ def same(value: Json, held: Json) -> bool:
     if isinstance(value, int | float):
         return isinstance(held, int | float) and _equal(value, held)
     if isinstance(value, list):
-        return isinstance(held, list) and len(value) == len(held) and _contains(held, value)
+        return isinstance(held, list) and len(value) == len(held) and _is_permuted(value, held)
     if isinstance(value, dict):
         return isinstance(held, dict) and value.keys() == held.keys() and all(same(value[n], held[n]) for n in value)
     return value is None and held is None
@@ -84,16 +81,19 @@ def _is_held(name: str, value: Json, held: Mapping[str, Json]) -> bool:
     return found is not _MISSING and same(value, found)
 
 
-def _contains(held: Json, members: Sequence[Json]) -> bool:
-    """Every member has a counterpart of its own, in whatever order: Mixpanel's lists have none."""
+def _holds(held: Json, members: Sequence[Json]) -> bool:
+    """What ``$union`` promises: each member is in the list, once or more often, whatever else is."""
     if not members:
         return True
-    if not isinstance(held, list):
-        return False
-    if len(held) >= len(members) and all(map(same, members, held)):
+    return isinstance(held, list) and all(any(same(member, one) for one in held) for member in members)
+
+
+def _is_permuted(value: Sequence[Json], held: Sequence[Json]) -> bool:
+    """The same members in whatever order: Mixpanel's lists have none."""
+    if all(map(same, value, held)):
         return True
     left = list(held)
-    for member in members:
+    for member in value:
         index = next((index for index, one in enumerate(left) if same(member, one)), None)
         if index is None:
             return False

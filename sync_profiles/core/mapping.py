@@ -141,21 +141,16 @@ class Mapper:
     def wanted(self, profile: Profile, known: Known | None) -> Wanted:
         """What Mixpanel should hold for a profile; ``known`` as it was last acknowledged.
 
-        ``$set_once`` may have been settled long ago by somebody else: only that it is there can be asked.
+        Of ``$set_once`` only that it is there can be asked, once it was sent: somebody else may have settled its value.
         """
-        once = {reader.name: reader for reader in self._once.readers}
-        given = [name for name in (known.shape if known is not None else once) if name in once]
-        if known is None:
-            given = [name for name in given if once[name].sent(profile.row) is not UNSET]
         union = {reader.name: reader.sent(profile.row) for reader in self._union.readers}
-        empty = [name for name, members in union.items() if members is UNSET]
+        members = {name: value for name, value in union.items() if value is not UNSET}
+        empty = tuple(name for name in union if name not in members)
         return Wanted(
             values=msgspec.json.decode(profile.set_json),
-            members={
-                name: msgspec.json.decode(encode(members)) for name, members in union.items() if members is not UNSET
-            },
-            present=tuple(given),
-            absent=(*profile.absent, *empty) if not self._skip_nulls else (),
+            members=msgspec.json.decode(encode(members)),
+            present=tuple(name for name in self._once.layout.names if known is not None and name in known.shape),
+            absent=() if self._skip_nulls else profile.absent + empty,
         )
 
     def removal(self, key: Key, distinct_id: DistinctId, shape: Shape, *, policy: OnDelete) -> Outgoing:

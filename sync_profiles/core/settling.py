@@ -29,6 +29,9 @@ REKEYED = "rekeyed"
 DELETE_AGAIN = "delete_again"
 """Codes of "gone" rows: the row is gone; the key has another ID now; a delete that is repeated once."""
 
+REPAIR = "repair"
+"""Code of a "row" whose profile was found to be another: all of it is sent again, ``$set_once`` too."""
+
 DOUBTFUL = "doubtful"
 UNANSWERED = "unanswered"
 REFUSED = "refused"
@@ -80,7 +83,7 @@ def _removed_again(profile: Outgoing, now: float, not_before: float) -> PendingR
 
 def late_until(row: PendingRow | None) -> float:
     """Until when (unix seconds) a request without an answer of which this row tells may still be applied; 0: none."""
-    if row is None or row.code == REFUSED or (row.rejected and not row.shape):
+    if row is None or row.code == REFUSED or (not row.shape and (row.rejected or row.code == REPAIR)):
         return 0.0
     lost_at = row.since if row.rejected or row.code == DOUBTFUL else row.next_try_at
     return lost_at + SECOND_LOOK_S

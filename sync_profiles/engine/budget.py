@@ -9,7 +9,7 @@ from typing import Literal, TypeVar
 import msgspec
 
 from sync_profiles.core.ports import Clock, Stop
-from sync_profiles.errors import QuotaError, TemporaryError
+from sync_profiles.errors import QuotaError, SessionLostError, TemporaryError
 
 PER_HOUR = 50
 """Ours; the rest is left to the others."""
@@ -20,6 +20,9 @@ QUERY_S = 2.0
 
 THROTTLED_S = (60.0, 300.0, 900.0, 900.0, 900.0, 900.0)
 """Waits after a 429 that names no time: together a little more than the hour after which a limit is fresh again."""
+
+AWAY_S = (2.0, 10.0)
+"""Waits while Mixpanel does not answer; then it is away."""
 
 Way = Literal["ids", "pages"]
 """How profiles are read back: by their IDs, or all of the project, page by page."""
@@ -67,18 +70,29 @@ class Budget:
     def query(self, ask: Callable[[], _Answer]) -> _Answer:
         """One query, when there is room for it; after a 429 it is asked again for about an hour.
 
-        Raises ``StoppedError``, and whatever ``ask`` raises but a ``QuotaError`` that ends with the hour.
+        Raises ``StoppedError``, and whatever ``ask`` raises for good.
         """
-        for wait_s in THROTTLED_S:
+        throttled, away = iter(THROTTLED_S), iter(AWAY_S)
+        while True:
             self._admit()
             try:
                 return ask()
+            except SessionLostError:
+                raise
             except QuotaError as error:
-                self._pause(error.retry_after_s if error.retry_after_s is not None else wait_s, error.message)
-        raise TemporaryError(
-            "Mixpanel's limit of queries did not give way for an hour",
-            hint="60 queries an hour for the whole project: somebody else uses them up.",
-        )
+                wait_s = next(throttled, None)
+                if wait_s is None:
+                    raise TemporaryError(
+                        "Mixpanel's limit of queries did not give way for an hour",
+                        hint="60 queries an hour for the whole project: somebody else uses them up.",
+                    ) from error
+                named_s = error.retry_after_s
+                self._pause(wait_s if named_s is None else min(named_s, HOUR_S), error.message)
+            except TemporaryError as error:
+                wait_s = next(away, None)
+                if wait_s is None:
+                    raise
+                self._pause(wait_s, error.message)
 
     def pause(self, seconds: float) -> None:
         """Wait; raises ``StoppedError`` when a stop is asked."""
@@ -101,5 +115,5 @@ class Budget:
         self.spent += 1
 
     def _pause(self, seconds: float, why: str) -> None:
-        self._tell(f"{why}; waiting {max(1, round(seconds / 60))} min")
+        self._tell(f"{why}; waiting {f'{seconds / 60:.0f} min' if seconds >= 120 else f'{seconds:.0f} s'}")
         self.pause(seconds)

@@ -8,14 +8,13 @@ import msgspec
 
 from sync_profiles.core.comparing import Wanted, differing, remaining
 from sync_profiles.core.ports import StateReader
-from sync_profiles.core.settling import DELETE_AGAIN, DELETED
+from sync_profiles.core.settling import DELETED
 from sync_profiles.core.types import (
     DistinctId,
     Json,
     Key,
     Mapped,
     Mismatch,
-    OnDelete,
     PendingRow,
     Profile,
     Shape,
@@ -27,22 +26,21 @@ from sync_profiles.engine.targets import Target
 
 
 class Expected(msgspec.Struct, frozen=True):
-    """One target and what should be there of it; ``wanted`` None: nothing, or with "unset" nothing of ``shape``."""
+    """One target and what should be there of it; ``wanted`` None: nothing of ``shape``."""
 
     target: Target
     distinct_id: DistinctId
     wanted: Wanted | None
     unsent: bool
     shape: Shape = ()
-    policy: OnDelete = "delete"
 
     def mismatch(self, found: Mapping[DistinctId, Json]) -> Mismatch | None:
         """What is wrong with what was read back; None when it is as it should be."""
         held = found.get(self.distinct_id)
         key = self.target.key
         if self.wanted is None:
-            left = remaining(held, self.shape, self.policy)
-            return None if left is None else Mismatch("unwanted", key, self.distinct_id, left, self.unsent)
+            left = remaining(held or {}, self.shape)
+            return Mismatch("unwanted", key, self.distinct_id, left, self.unsent) if left else None
         if held is None:
             return Mismatch("missing", key, self.distinct_id, unsent=self.unsent)
         names = differing(self.wanted, held)
@@ -61,19 +59,15 @@ class Expecting:
     def __call__(self, targets: Sequence[Target]) -> list[Expected]:
         """Those of ``targets`` that can be compared."""
         keys = [target.key for target in targets if target.leaving is None]
-        rows = self._rows(keys)
-        waiting = self._state.waiting(keys)
+        rows, waiting = self._rows(keys), self._state.waiting(keys)
         expected: list[Expected] = []
-        leaving = [target for target in targets if target.leaving is not None]
+        leaving: list[Target] = []
         for target in targets:
             entry, row = rows.get(target.key), waiting.get(target.key)
-            if target.leaving is not None:
-                continue
-            if isinstance(entry, Profile):
-                if row is None or not row.rejected:
-                    expected.append(self._expected(target, entry, row))
-            elif target.known is not None and not isinstance(entry, Unmappable):
+            if target.leaving is not None or (target.known is not None and not isinstance(entry, Profile | Unmappable)):
                 leaving.append(target)
+            elif isinstance(entry, Profile) and (row is None or not row.rejected):
+                expected.append(self._expected(target, entry, row))
         return expected + self._gone(leaving)
 
     def _rows(self, keys: Sequence[Key]) -> dict[Key, Mapped]:
@@ -97,8 +91,7 @@ class Expecting:
                 continue
             row, held = target.leaving, target.known
             shape = (row.shape if row is not None else ()) + (held.shape if held is not None else ())
-            policy = "delete" if row is not None and row.code == DELETE_AGAIN else self._policy.on_delete
-            expected.append(Expected(target, target.distinct_id, None, row is None, shape or names, policy))
+            expected.append(Expected(target, target.distinct_id, None, row is None, shape or names))
         return expected
 
     def _used(self, leaving: Sequence[Target]) -> set[Target]:

@@ -6,9 +6,8 @@ from collections.abc import Iterator, Sequence
 
 import msgspec
 
-from sync_profiles.core.changes import REPAIR
 from sync_profiles.core.ports import State
-from sync_profiles.core.settling import gone_rows, written
+from sync_profiles.core.settling import REPAIR, gone_rows, written
 from sync_profiles.core.types import Mismatch, PendingRow, Settlement
 from sync_profiles.engine.parts import RunLock
 from sync_profiles.engine.targets import removals

@@ -82,18 +82,21 @@ class Verifier:
         return planned
 
     def _cheapest(self, count: int) -> Cost:
-        by_ids, per_hour = queries_for(count, self._book.ids_per_query), self._budget.per_hour
+        """Pages only where they can be turned in one go: a session ends after about ten minutes."""
+        size, per_hour = self._book.ids_per_query, self._budget.per_hour
+        by_ids = queries_for(count, size)
         if queries_for(self._state.known_count(), PAGE_USUAL) >= by_ids:
             return cost("ids", by_ids, per_hour)
         try:
             first = self._budget.query(lambda: self._book.page(self._names))
         except ConfigError:
             return cost("ids", by_ids, per_hour)  # if it is not the paging that is wrong, asking by ID will say so
-        pages = queries_for(first.total, first.size)
-        if pages > by_ids:
+        pages = max(1, queries_for(first.total, first.size))
+        by_pages = pages + queries_for(max(0, count - first.total), size)  # what is on no page is asked for by ID
+        if pages > per_hour or by_pages > by_ids:
             return cost("ids", by_ids + 1, per_hour)
         self._first_page = first
-        return cost("pages", max(pages, 1), per_hour)
+        return cost("pages", by_pages, per_hour)
 
     def verify(self, targets: Targets, progress: Verification | None = None) -> Verified:
         """Look at every target; ``progress`` is kept up to date, and holds what an earlier part has found."""
