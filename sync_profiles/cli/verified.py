@@ -19,7 +19,7 @@ def plan_line(sync: str, aim: Aim, aimed: Aimed, known: int, cost: Cost) -> str:
     rest = "the rest of an interrupted verification, " if aimed.continued else ""
     of = f" of {known:,}" if not aim.keys and not aim.everything else ""
     chosen = " at random" if of else ""
-    what = "profiles" if aim.keys else "known profiles"
+    what = ("profile" if aimed.count == 1 else "profiles") if aim.keys else "known profiles"
     how = "page by page" if cost.way == "pages" else "by ID"
     queries = f"{cost.queries:,} {'query' if cost.queries == 1 else 'queries'} of the 60 an hour of the project"
     return (

@@ -8,8 +8,10 @@ import pytest
 from sync_profiles.core.settling import (
     DELETE_AGAIN,
     REKEYED,
+    REPAIR,
     SECOND_LOOK_S,
     gone_rows,
+    late_until,
     merged,
     settlement_of,
     unmappable_row,
@@ -114,3 +116,20 @@ def test_several_replies_become_one_settlement_and_lose_nothing():
     assert [ack.key for ack in both.acknowledged] == ["1"]
     assert [row.key for row in both.pending] == ["2"]
     assert (both.landed, both.dispatched[0].number) == ([1, 2], 3)
+
+
+@pytest.mark.parametrize(
+    ("row", "until"),
+    [
+        (None, 0.0),
+        (make.refused(), 0.0),
+        (make.refused(code="bad_value", shape=()), 0.0),
+        (make.pending(code=REPAIR, shape=()), 0.0),
+        (make.pending(code=REPAIR, next_try_at=NOW), NOW + SECOND_LOOK_S),
+        (make.pending(next_try_at=NOW), NOW + SECOND_LOOK_S),
+        (make.pending(code="doubtful", since=NOW, next_try_at=NOW + SECOND_LOOK_S), NOW + SECOND_LOOK_S),
+        (make.refused(code="bad_value", since=NOW), NOW + SECOND_LOOK_S),
+    ],
+)
+def test_only_a_request_without_an_answer_may_be_applied_late(row, until):
+    assert late_until(row) == until

@@ -81,8 +81,7 @@ def test_keys_are_looked_at_known_or_not_once_each_with_their_removals() -> None
 def test_a_sample_has_so_many_of_each_and_is_the_same_for_the_same_seed(count: int) -> None:
     state = state_of(20, *(f"x{number}" for number in range(20)))
     drawn = [
-        [target.key for chunk in targets.sample(state, count, seed).chunks(7) for target in chunk]
-        for seed in (1, 1, 2)
+        [target.key for chunk in targets.sample(state, count, seed).chunks(7) for target in chunk] for seed in (1, 1, 2)
     ]
     assert len(drawn[0]) == 2 * min(count, 20)
     assert len(set(drawn[0])) == len(drawn[0])
