@@ -1,4 +1,4 @@
-"""``verify`` over a real table and a local Mixpanel whose profiles somebody tampers with; a minute passes on request."""
+"""``verify`` over a real table and a local Mixpanel that somebody tampers with; a minute passes on request."""
 
 from __future__ import annotations
 
@@ -297,7 +297,8 @@ def test_many_are_read_page_by_page_and_by_id_where_that_is_cheaper(verify: Veri
     verify.tamper({"$distinct_id": "1700", "$set": {"plan": "x"}}, {"$distinct_id": "9", "$delete": ""})
     verify.tamper(*({"$distinct_id": f"s{number}", "$set": {"plan": "x"}} for number in range(300)))
     verified = verify()
-    assert verify.cost is not None and (verify.cost.way, verify.cost.queries) == ("pages", 3)
+    assert verify.cost is not None
+    assert (verify.cost.way, verify.cost.queries) == ("pages", 3)
     assert (by_kind(verified), verified.matching) == ({"missing": ["9"], "different": ["1700"]}, 2498)
     assert verify(Aim(sample=200)).checked == 200
     assert verify.cost == Cost("ids", 1, 2.0)
@@ -321,7 +322,8 @@ def test_no_more_than_the_budget_is_asked_in_an_hour(verify: Verifying) -> None:
     verify.by_ids_only()
     began = verify.time.at
     assert verify(Aim(sample=3 * IDS_PER_QUERY)).matching == 3 * IDS_PER_QUERY
-    assert verify.cost is not None and verify.cost.queries > 2
+    assert verify.cost is not None
+    assert verify.cost.queries > 2
     assert verify.time.at - began >= 3600
 
 

@@ -95,8 +95,7 @@ def test_the_last_line_says_what_to_do_next(result: Verified, text: str) -> None
             Aim(),
             aimed(1000),
             Cost("ids", 5, 10.0),
-            "users: 1,000 of 4,000 known profiles at random, by ID: 5 queries of the 60 an hour of the project,"
-            " about 10.0 s;",
+            "users: 1,000 of 4,000 known profiles at random, by ID: 5 queries of the 60 an hour of the project, about",
         ),
         (Aim(keys=("1",)), aimed(1), Cost("ids", 1, 2.0), "users: 1 profile, by ID: 1 query of"),
         (Aim(everything=True), aimed(4000), Cost("pages", 4, 8.0), "users: 4,000 known profiles, page by page: 4 q"),
@@ -104,8 +103,7 @@ def test_the_last_line_says_what_to_do_next(result: Verified, text: str) -> None
             Aim(everything=True),
             aimed(500, matching=3500),
             Cost("ids", 100, 7200.0),
-            "users: the rest of an interrupted verification, 500 known profiles, by ID: 100 queries of the 60 an hour"
-            " of the project, about 2 h 0 min;",
+            "users: the rest of an interrupted verification, 500 known profiles, by ID: 100 queries of the 60 an hour",
         ),
     ],
 )
