@@ -8,7 +8,7 @@ import msgspec
 
 from sync_profiles.core.comparing import Wanted, differing, remaining
 from sync_profiles.core.ports import StateReader
-from sync_profiles.core.settling import DELETED
+from sync_profiles.core.settling import DELETED, gone_row
 from sync_profiles.core.types import (
     DistinctId,
     Json,
@@ -18,11 +18,11 @@ from sync_profiles.core.types import (
     PendingRow,
     Profile,
     Shape,
-    SoftDeleted,
     Unmappable,
 )
 from sync_profiles.engine.parts import Parts
 from sync_profiles.engine.targets import Target
+from sync_profiles.engine.usage import use_of
 
 
 class Expected(msgspec.Struct, frozen=True):
@@ -55,6 +55,7 @@ class Expecting:
         self._mapper = parts.mapper
         self._policy = parts.policy
         self._state = state
+        self._names = tuple(reader.name for reader in parts.mapper.readers)
 
     def __call__(self, targets: Sequence[Target]) -> list[Expected]:
         """Those of ``targets`` that can be compared."""
@@ -83,32 +84,19 @@ class Expecting:
         """Of profiles without a row, those whose ID nobody else has; with "ignore" they stay."""
         if not leaving or self._policy.on_delete == "ignore":
             return []
-        used = self._used(leaving)
-        names = tuple(reader.name for reader in self._mapper.readers)
-        expected = []
-        for target in leaving:
-            if target in used or target.distinct_id is None:
-                continue
-            row, held = target.leaving, target.known
-            shape = (row.shape if row is not None else ()) + (held.shape if held is not None else ())
-            expected.append(Expected(target, target.distinct_id, None, row is None, shape or names))
-        return expected
+        removals = [(target, _removal(target)) for target in leaving]
+        use = use_of([row for _, row in removals], self._source, self._state, self._mapper)
+        return [
+            Expected(target, row.distinct_id, None, target.leaving is None, row.shape or self._names)
+            for target, row in removals
+            if row.distinct_id is not None and not use.is_used(row)
+        ]
 
-    def _used(self, leaving: Sequence[Target]) -> set[Target]:
-        """Those whose ID a row of the table, or another key that Mixpanel was given, holds."""
-        ids = [target.distinct_id for target in leaving if target.distinct_id is not None]
-        owners = self._state.owners(ids)
-        keys = {target.key for target in leaving}.union(*owners.values())
-        rows = self._rows(sorted(keys))
-        living = {key for key, entry in rows.items() if not isinstance(entry, SoftDeleted)}
-        mapped = list(rows.values())
-        if not self._mapper.id_is_key:
-            mapped += self._mapper(self._source.sharing(ids)).mapped
-        taken = {entry.distinct_id for entry in mapped if isinstance(entry, Profile)}
-        return {
-            target
-            for target in leaving
-            if target.distinct_id in taken
-            or (set(owners.get(target.distinct_id or "", ())) - {target.key}) & living
-            or (target.leaving is not None and target.leaving.code == DELETED and target.key in living)
-        }
+
+def _removal(target: Target) -> PendingRow:
+    """The removal that was asked for, or that the next run will ask for."""
+    row, known = target.leaving, target.known
+    if row is not None:
+        return row
+    assert known is not None, "a row that is not known leaves nothing"  # noqa: S101 - the caller's choice of targets
+    return gone_row(target.key, known.distinct_id, known.shape, DELETED, 0.0)
