@@ -5,6 +5,8 @@
      +- GuardStop                3   a limit asks for a decision
      +- StateError              74   the state store cannot be read or written
      +- TemporaryError          75   try again later, nothing is lost
+     |   +- QuotaError               Mixpanel's limit of queries is reached
+     |   +- SessionLostError         the pages of an earlier query cannot be turned any further
      +- AccessError             77   credentials or rights refused
      +- ConfigError             78   configuration; carries every problem found
 
@@ -51,6 +53,18 @@ class TemporaryError(SyncProfilesError):
     """The database or Mixpanel is away; the next run carries on."""
 
     exit_code = 75
+
+
+class QuotaError(TemporaryError):
+    """Mixpanel's limit of queries is reached; ``retry_after_s`` when the answer named a time."""
+
+    def __init__(self, message: str, *, hint: str | None = None, retry_after_s: float | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.retry_after_s = retry_after_s
+
+
+class SessionLostError(TemporaryError):
+    """Mixpanel no longer knows the query whose next page was asked for."""
 
 
 class AccessError(SyncProfilesError):

@@ -279,13 +279,31 @@ def _mixpanel_check(config: Config, stop: Stop) -> MixpanelCheck:
 
 
 def _canary(config: Config, stop: Stop) -> Canary:
+    mixpanel, clock = config.mixpanel, _SystemClock()
+    where, token = hosts(mixpanel.region, mixpanel.base_url), mixpanel.token.reveal()
+    wire = Mixpanel(where, token=token, timeout_s=mixpanel.timeout_s, clock=clock)
+    sender = Retrying(wire, stop=stop, clock=clock, jitter=random.random, patience_s=CHECK_PATIENCE_S)
+    return Canary(sender, profile_book(config), token, f"sync-profiles-canary-{secrets.token_hex(8)}")
+
+
+# --- verify --------------------------------------------------------------------------------------------------------
+
+
+def profile_book(config: Config) -> MixpanelReader:
+    """The way back from Mixpanel; raises ``ConfigError`` that names each key that is missing for it."""
     mixpanel = config.mixpanel
     project_id, account, secret = mixpanel.project_id, mixpanel.service_account, mixpanel.service_secret
-    assert project_id is not None and account is not None and secret is not None, "asked before"  # noqa: S101, PT018 - narrows the types
-    where, clock, token = hosts(mixpanel.region, mixpanel.base_url), _SystemClock(), mixpanel.token.reveal()
-    wire = Mixpanel(where, token=token, timeout_s=mixpanel.timeout_s, clock=clock)
-    reader = MixpanelReader(
+    if project_id is None or account is None or secret is None:
+        given = {"project_id": project_id, "service_account": account, "service_secret": secret}
+        raise ConfigError(
+            [
+                f"{Path(config.path).name}: mixpanel.{key}: is not set, and profiles can only be read back with it"
+                for key, value in given.items()
+                if value is None
+            ],
+            hint="Mixpanel shows the project's ID in the project settings; a service account is made there too.",
+        )
+    where = hosts(mixpanel.region, mixpanel.base_url)
+    return MixpanelReader(
         where, project_id=project_id, account=account.reveal(), secret=secret.reveal(), timeout_s=mixpanel.timeout_s
     )
-    sender = Retrying(wire, stop=stop, clock=clock, jitter=random.random, patience_s=CHECK_PATIENCE_S)
-    return Canary(sender, reader, token, f"sync-profiles-canary-{secrets.token_hex(8)}")

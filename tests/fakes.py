@@ -18,6 +18,7 @@ from sync_profiles.core.types import (
     PendingRow,
     RunSummary,
     Settlement,
+    Verification,
     Watermark,
 )
 
@@ -52,6 +53,7 @@ class MemoryState:
         self._next_ordinal = 0
         self._number = 0
         self._forced: tuple[str, int] | None = None
+        self._verification: Verification | None = None
         self.summaries: list[RunSummary] = []
 
     # --- looking -----------------------------------------------------------------------------------------------
@@ -107,6 +109,12 @@ class MemoryState:
     def last_success_at(self) -> str | None:
         good = [summary.started_at for summary in self.summaries if summary.outcome in {"ok", "rejected"}]
         return good[-1] if good else None
+
+    def verification(self) -> Verification | None:
+        return self._verification
+
+    def keep_verification(self, progress: Verification | None) -> None:
+        self._verification = progress
 
     # --- a run -------------------------------------------------------------------------------------------------
 
@@ -183,6 +191,7 @@ class MemoryState:
         self._pending.clear()
         self._in_flight.clear()
         self._watermark = None
+        self._verification = None
 
     def finish_run(self, summary: RunSummary, *, forced_done: bool = False) -> None:
         self.summaries.append(summary)

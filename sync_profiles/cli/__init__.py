@@ -15,6 +15,7 @@ _COMMANDS = {
     "run": ("sync_profiles.cli.run:run", "The hourly run: send what changed."),
     "backfill": ("sync_profiles.cli.backfill:backfill", "Send every selected row again, by hand."),
     "preview": ("sync_profiles.cli.preview:preview", "Show the records that would be sent."),
+    "verify": ("sync_profiles.cli.verify:verify", "Read profiles back and compare them with the table."),
     "status": ("sync_profiles.cli.status:status", "Is Mixpanel in step? The last runs of every sync."),
     "rejected": ("sync_profiles.cli.rejected:rejected", "Rows that Mixpanel does not have, and why."),
     "sandbox": ("sync_profiles.cli.sandbox:sandbox", "Run a local stand-in for Mixpanel."),

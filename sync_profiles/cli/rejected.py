@@ -18,7 +18,7 @@ from sync_profiles.errors import UsageError
 @click.command(
     cls=Command,
     short_help="Rows that Mixpanel does not have, and why.",
-    epilog=epilog("sync-profiles rejected", "sync-profiles rejected users --retry", codes=(0, 1, 2, 3, 74, 78)),
+    epilog=epilog("sync-profiles rejected", "sync-profiles rejected users --retry", codes=(0, 1, 2, 3, 74, 75, 78)),
 )
 @click.argument("sync", required=False)
 @click.option("--retry", is_flag=True, help="Make them due now: the next run tries them.")

@@ -8,6 +8,7 @@ from typing import Literal
 import msgspec
 
 from sync_profiles.core.gone import UNCERTAIN
+from sync_profiles.core.pending import REPAIR
 from sync_profiles.core.types import (
     DistinctId,
     Key,
@@ -140,6 +141,8 @@ def _again(profile: Profile, known: Known | None, row: PendingRow) -> Change:
     """A request for this row had no answer, or a refusal: send it whole, whatever is remembered."""
     if known is not None and known.distinct_id != profile.distinct_id:
         return Change(profile, None, "rekeyed", row.shape, every_null=True, former=known)
+    if known is not None and (row.code == REPAIR or known.fingerprint == UNCERTAIN):
+        return Change(profile, None, "again", tuple(dict.fromkeys(known.shape + row.shape)), every_null=True)
     return Change(profile, known, "again", row.shape, every_null=True)
 
 

@@ -44,6 +44,7 @@ class TableFacts(msgspec.Struct, frozen=True, kw_only=True):
     """A table or query as it stands. ``now`` is the database's clock in unix seconds.
 
     ``certain_key``: the database itself forbids NULL and equal keys. ``may_write``: rights that are not needed.
+    ``row_security``: the database decides for each row whether this user sees it.
     ``secrets`` are columns that look like secrets and are left out, ``sent_secrets`` those that are sent as they are.
     """
 
@@ -57,6 +58,7 @@ class TableFacts(msgspec.Struct, frozen=True, kw_only=True):
     cursor: CursorFacts | None
     read_only: bool
     may_write: tuple[str, ...]
+    row_security: bool
     secrets: tuple[str, ...]
     sent_secrets: tuple[str, ...]
     now: float

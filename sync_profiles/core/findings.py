@@ -88,6 +88,10 @@ def _rights(sync: str, facts: TableFacts) -> Iterator[Finding]:
         rights = ", ".join(facts.may_write)
         hint = "nothing is ever written; a user that may SELECT and nothing else is safer still"
         yield Finding("warn", "rights", f"{sync}: the database user has more rights than it needs: {rights}", hint)
+    if facts.row_security:
+        message = f"{sync}: row-level security decides which rows this user sees; those it hides look deleted"
+        hint = "ALTER ROLE … BYPASSRLS, or see to a policy that shows this user every row"
+        yield Finding("warn", "row_security", message, hint)
 
 
 def _key(sync: str, facts: TableFacts) -> Iterator[Finding]:

@@ -14,12 +14,13 @@ import msgspec
 from msgspec import UNSET
 
 from sync_profiles.core.changes import Change
+from sync_profiles.core.comparing import Wanted
 from sync_profiles.core.distinct_ids import id_problems
 from sync_profiles.core.mapping_rules import mapping_problems
 from sync_profiles.core.outgoing import Composer, Operation
 from sync_profiles.core.problems import ValueProblem
 from sync_profiles.core.properties import Columns, Converted, Reader, reader, text_reader, union_reader
-from sync_profiles.core.records import Envelope, flaw, suspects
+from sync_profiles.core.records import Envelope, encode, flaw, suspects
 from sync_profiles.core.soft_delete import deleted_rows
 from sync_profiles.core.sources import Places
 from sync_profiles.core.templates import parse_template
@@ -81,7 +82,8 @@ class Mapper:
         null = None if spec.on_null == "null" else UNSET
         # By name: a mapping that is only written in another order changes no fingerprint.
         self._set = Operation(reader(name, entry, places, null=null) for name, entry in sorted(spec.set.items()))
-        once = Operation(reader(name, entry, places) for name, entry in sorted(spec.set_once.items()))
+        self._once = once = Operation(reader(name, entry, places) for name, entry in sorted(spec.set_once.items()))
+        self._skip_nulls = spec.on_null == "skip"
         self._union = Operation(union_reader(name, entry, places) for name, entry in sorted(spec.union.items()))
         self.readers = (*self._set.readers, *once.readers, *self._union.readers)
         self.identity = text_reader("distinct_id", identity, places)
@@ -135,6 +137,21 @@ class Mapper:
     def outgoing_page(self, changes: Sequence[Change]) -> list[Outgoing | Unmappable]:
         """What ``outgoing`` makes of each change, in order; for many it is much cheaper."""
         return self._composer.outgoing(changes)
+
+    def wanted(self, profile: Profile, known: Known | None) -> Wanted:
+        """What Mixpanel should hold for a profile; ``known`` as it was last acknowledged.
+
+        Of ``$set_once`` only that it is there can be asked, once it was sent: somebody else may have settled its value.
+        """
+        union = {reader.name: reader.sent(profile.row) for reader in self._union.readers}
+        members = {name: value for name, value in union.items() if value is not UNSET}
+        empty = tuple(name for name in union if name not in members)
+        return Wanted(
+            values=msgspec.json.decode(profile.set_json),
+            members=msgspec.json.decode(encode(members)),
+            present=tuple(name for name in self._once.layout.names if known is not None and name in known.shape),
+            absent=() if self._skip_nulls else profile.absent + empty,
+        )
 
     def removal(self, key: Key, distinct_id: DistinctId, shape: Shape, *, policy: OnDelete) -> Outgoing:
         """The record that removes a profile ("delete"), or the properties of ``shape`` from it ("unset")."""

@@ -8,6 +8,9 @@ from sync_profiles.core.verdict import pending_backoff_s
 SECOND_LOOK_S = 600.0
 """A request without an answer may be applied late; ten minutes on, whatever was late has happened."""
 
+REPAIR = "repair"
+"""Code of a "row" whose profile was found to be another: all of it is sent again, ``$set_once`` too."""
+
 DOUBTFUL = "doubtful"
 UNANSWERED = "unanswered"
 REFUSED = "refused"
@@ -23,7 +26,7 @@ def written(shape: Shape, distinct_id: DistinctId, before: PendingRow | None) ->
 
 def late_until(row: PendingRow | None) -> float:
     """Until when (unix seconds) a request without an answer of which this row tells may still be applied; 0: none."""
-    if row is None or row.code == REFUSED or (row.rejected and not row.shape):
+    if row is None or row.code == REFUSED or (not row.shape and (row.rejected or row.code == REPAIR)):
         return 0.0
     lost_at = row.since if row.rejected or row.code == DOUBTFUL else row.next_try_at
     return lost_at + SECOND_LOOK_S

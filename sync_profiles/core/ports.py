@@ -14,10 +14,12 @@ from sync_profiles.core.types import (
     Known,
     Page,
     PendingRow,
+    ProfilePage,
     RunSummary,
     ScanPlan,
     Settlement,
     Verdict,
+    Verification,
     Watermark,
 )
 
@@ -92,6 +94,29 @@ class ProfileReader(Protocol):
         ...
 
 
+class ProfileBook(ProfileReader, Protocol):
+    """Reads profiles back with a known number of queries, since those are scarce.
+
+    Both raise ``QuotaError`` when the limit is reached, and what ``ProfileReader.fetch`` raises.
+    """
+
+    @property
+    def ids_per_query(self) -> int:
+        """How many IDs one query may name."""
+        ...
+
+    def look_up(self, ids: Sequence[DistinctId]) -> Mapping[DistinctId, Json]:
+        """The properties of those IDs that exist, at most ``ids_per_query``: one query."""
+        ...
+
+    def page(self, names: Sequence[str], after: ProfilePage | None = None) -> ProfilePage:
+        """One page of all profiles, with these properties only: one query.
+
+        Raises ``SessionLostError`` when Mixpanel does not know ``after`` any more.
+        """
+        ...
+
+
 class StateReader(Protocol):
     """The part of one sync's state that can be looked at: what ``preview`` and a dry run get."""
 
@@ -150,6 +175,10 @@ class StateReader(Protocol):
         """When the last run that came to its end began (ISO 8601, UTC)."""
         ...
 
+    def verification(self) -> Verification | None:
+        """A verification of all profiles that has not come to its end."""
+        ...
+
 
 class State(StateReader, Protocol):
     """What is remembered of one sync between two runs. One writer: only the main thread calls it.
@@ -183,6 +212,10 @@ class State(StateReader, Protocol):
 
     def forget(self) -> None:
         """Drop what is known and pending (another project: nothing of it is there)."""
+        ...
+
+    def keep_verification(self, progress: Verification | None) -> None:
+        """Remember how far a verification of all profiles has come; None: it has ended. Not part of a run."""
         ...
 
     def finish_run(self, summary: RunSummary, *, forced_done: bool = False) -> None:

@@ -417,6 +417,54 @@ class Identity(msgspec.Struct, frozen=True):
     columns: dict[str, str] = {}
 
 
+# --- reading back --------------------------------------------------------------------------------------------------
+
+
+class ProfilePage(msgspec.Struct, frozen=True):
+    """One page of all profiles of a project, in no particular order.
+
+    ``size`` is how many Mixpanel puts on a page, ``total`` how many there are in all (``session`` names the query whose
+    further pages have numbers above ``number``). ``last``: no page follows.
+    """
+
+    profiles: dict[DistinctId, Json]
+    number: int
+    size: int
+    total: int
+    session: str
+    last: bool
+
+
+class Mismatch(msgspec.Struct, frozen=True):
+    """A profile that is not what the table says; holds no value.
+
+    ``properties`` names what differs. ``unsent``: the row is not as it was when it was last acknowledged, so the next
+    run would send it anyway.
+    """
+
+    kind: Literal["missing", "different", "unwanted"]
+    key: Key
+    distinct_id: DistinctId
+    properties: Shape = ()
+    unsent: bool = False
+
+
+class Verification(msgspec.Struct, frozen=True):
+    """How far a verification of all profiles has come. Stored as JSON; a field is only ever added.
+
+    ``began_at`` is unix seconds. ``limit`` and ``seen`` are a sweep's bitmap (see ``StateReader.unseen``): set bits are
+    keys that are done, or were not known when it began. ``mapping`` is that of ``Identity``.
+    """
+
+    began_at: float
+    mapping: str
+    limit: int
+    seen: bytes
+    matching: int = 0
+    left_out: int = 0
+    found: tuple[Mismatch, ...] = ()
+
+
 Outcome: TypeAlias = Literal["ok", "rejected", "deferred", "stopped", "skipped", "failed"]
 
 

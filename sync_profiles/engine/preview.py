@@ -2,18 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Literal
 
 import msgspec
 
 from sync_profiles.core import guards, scanplan
 from sync_profiles.core.changes import Change
+from sync_profiles.core.gone import DELETE_AGAIN, REKEYED, gone_row
 from sync_profiles.core.ports import StateReader
-from sync_profiles.core.types import Key, Known, Outgoing, Page, Profile, ScanFull, ScanPlan, Unmappable
-from sync_profiles.engine.compare import Comparison, key_pages
+from sync_profiles.core.types import (
+    DistinctId,
+    Key,
+    Known,
+    Outgoing,
+    Page,
+    PendingRow,
+    Profile,
+    ScanFull,
+    ScanPlan,
+    Shape,
+    Unmappable,
+)
+from sync_profiles.engine.compare import KEYS_A_PAGE, Comparison, key_pages
 from sync_profiles.engine.parts import Parts
 from sync_profiles.engine.sweep import Seen, missing, rows_are_gone
+from sync_profiles.engine.usage import Use, use_of
 
 Why = Literal["new", "changed", "deleted", "rejected"]
 
@@ -35,7 +49,7 @@ class Survey:
         self._parts = parts
         self._reader = reader
         self._now = now
-        self._gone: set[Key] = set()
+        self._gone: set[tuple[Key, DistinctId]] = set()
         self._new = 0
         self.scanned = self.unchanged = 0
 
@@ -58,7 +72,8 @@ class Survey:
         comparison.prepare(plan)
         removing = self._parts.policy.on_delete != "ignore"
         seen = Seen(self._reader.ordinal_limit()) if isinstance(plan, ScanFull) and removing else None
-        due = [row.key for row in self._reader.due(1_000_000, self._now) if row.kind == "row"]
+        pending = self._reader.due(1_000_000, self._now)
+        due = [row.key for row in pending if row.kind == "row"]
         for page in key_pages(self._parts.source, due):
             yield from self._compared(comparison, page, seen, frozenset(due))
         met = frozenset(due)
@@ -71,6 +86,9 @@ class Survey:
         if seen is not None:
             for gone in missing(self._parts.source, self._reader, seen):
                 yield from self._removals(list(gone.items()))
+        if removing:
+            left = [row for row in pending if row.kind == "gone" and row.code != DELETE_AGAIN]
+            yield from self._left(left, lambda use, row: use.is_used(row))
 
     def selected(self, keys: Sequence[Key]) -> Iterator[Finding]:
         """Every row (or those of ``keys``) as it would be sent the first time, changed or not."""
@@ -97,6 +115,12 @@ class Survey:
             yield Finding(entry.key, "rejected", reason=entry.reason, distinct_id=entry.distinct_id)
         if self._parts.policy.on_delete != "ignore":
             yield from self._removals([(k, compared.known[k]) for k in compared.diff.deleted if k in compared.known])
+            former = [
+                gone_row(change.profile.key, change.former.distinct_id, change.former.shape, REKEYED, self._now)
+                for change in compared.diff.changed
+                if change.former is not None
+            ]
+            yield from self._left(former, lambda use, row: use.is_used_by_another(row))
 
     def _finding(self, change: Change) -> Finding:
         outgoing = self._parts.mapper.outgoing(
@@ -110,11 +134,22 @@ class Survey:
 
     def _removals(self, gone: Sequence[tuple[Key, Known]]) -> Iterator[Finding]:
         for key, known in gone:
-            if key not in self._gone:
-                self._gone.add(key)
-                policy = self._parts.policy.on_delete
-                removal = self._parts.mapper.removal(key, known.distinct_id, known.shape, policy=policy)
-                yield Finding(key, "deleted", _records(removal), distinct_id=known.distinct_id)
+            yield from self._removal(key, known.distinct_id, known.shape)
+
+    def _left(self, removals: Sequence[PendingRow], is_used: Callable[[Use, PendingRow], bool]) -> Iterator[Finding]:
+        """IDs that a key has left, or whose removal is pending, unless somebody has them now."""
+        for start in range(0, len(removals), KEYS_A_PAGE):
+            some = removals[start : start + KEYS_A_PAGE]
+            use = use_of(some, self._parts.source, self._reader, self._parts.mapper)
+            for row in some:
+                if row.distinct_id is not None and not is_used(use, row):
+                    yield from self._removal(row.key, row.distinct_id, row.shape)
+
+    def _removal(self, key: Key, distinct_id: DistinctId, shape: Shape) -> Iterator[Finding]:
+        if (key, distinct_id) not in self._gone:
+            self._gone.add((key, distinct_id))
+            removal = self._parts.mapper.removal(key, distinct_id, shape, policy=self._parts.policy.on_delete)
+            yield Finding(key, "deleted", _records(removal), distinct_id=distinct_id)
 
 
 def _records(outgoing: Outgoing) -> tuple[bytes, ...]:

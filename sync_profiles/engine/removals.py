@@ -24,27 +24,14 @@ from sync_profiles.core.types import (
     Outgoing,
     PendingKind,
     PendingRow,
-    Profile,
     Settlement,
-    SoftDeleted,
 )
 from sync_profiles.engine.parts import Parts
+from sync_profiles.engine.usage import Use, use_of
 
 CHUNK = 1000
 GONE_MAX = 1_000_000
 """At most so many removals in one run; the rest waits for the next."""
-
-
-class _Use(msgspec.Struct, frozen=True):
-    """Who is there now.
-
-    ``living``: keys with a row that does not count as deleted. By distinct ID: ``owners``, the keys that Mixpanel was
-    given with it and whose row is not gone, and ``rows``, the keys whose row has it now.
-    """
-
-    living: set[Key]
-    owners: dict[DistinctId, set[Key]]
-    rows: dict[DistinctId, set[Key]]
 
 
 class Removals:
@@ -65,9 +52,9 @@ class Removals:
         rows = [row for row in self._state.due(GONE_MAX, now) if row.kind == "gone"]
         wanted: list[PendingRow] = []
         for chunk in _chunks(rows, CHUNK):
-            use = self._use(chunk)
-            self._drop([row for row in chunk if _is_used(row, use)], use, now)
-            unused = [row for row in chunk if not _is_used(row, use)]
+            use = use_of(chunk, self._source, self._state, self._mapper)
+            self._drop([row for row in chunk if use.is_used(row)], use, now)
+            unused = [row for row in chunk if not use.is_used(row)]
             if self._policy.on_delete == "ignore":
                 self._leave_alone(unused, use.living, now)
             else:
@@ -82,7 +69,7 @@ class Removals:
             left = [entry for row in gone if (entry := left_alone(row, known.get(row.key))) is not None]
             self._state.settle(Settlement(acknowledged=left, resolved=_resolved(rows)), now)
 
-    def _drop(self, rows: Sequence[PendingRow], use: _Use, now: float) -> None:
+    def _drop(self, rows: Sequence[PendingRow], use: Use, now: float) -> None:
         """Removals that are not wanted any more; whoever has the ID inherits what is not certain of its profile.
 
         A key whose row is gone, or that left its ID to another, is not known any more: its profile is another's. Two
@@ -91,11 +78,11 @@ class Removals:
         """
         if not rows:
             return
-        heirs = [(row, key) for row in rows for key in sorted(_heirs(row, use))]
+        heirs = [(row, key) for row in rows for key in sorted(use.heirs(row))]
         keys = [key for _, key in heirs]
         known, waiting = self._state.known([*keys, *(row.key for row in rows)]), self._state.waiting(keys)
         inherited: dict[Key, PendingRow] = {}
-        forgotten = [row.key for row in rows if _is_lost(row, use) and _is_own(row, known.get(row.key))]
+        forgotten = [row.key for row in rows if use.is_lost(row) and _is_own(row, known.get(row.key))]
         for row, key in heirs:
             distinct_id = row.distinct_id or ""
             held = known[key] if key in known and known[key].distinct_id == distinct_id else None
@@ -132,54 +119,10 @@ class Removals:
         late = bool(row.attempts) and row.code != DELETE_AGAIN
         return msgspec.structs.replace(removal, cause=cause, doubt="late" if late else "none")
 
-    def _use(self, chunk: Sequence[PendingRow]) -> _Use:
-        ids = [row.distinct_id for row in chunk if row.distinct_id is not None]
-        mapped = list(self._mapper(self._source.read([row.key for row in chunk])).mapped)
-        living = {entry.key for entry in mapped if not isinstance(entry, SoftDeleted)}
-        if not self._mapper.id_is_key:
-            mapped += self._mapper(self._source.sharing(ids)).mapped
-        owners: dict[DistinctId, set[Key]] = {}
-        for distinct_id, keys in self._state.owners(ids).items():
-            gone = {row.key for row in chunk if row.distinct_id == distinct_id} - living
-            owners[distinct_id] = set(keys) - gone
-        rows: dict[DistinctId, set[Key]] = {}
-        for entry in mapped:
-            if isinstance(entry, Profile):
-                rows.setdefault(entry.distinct_id, set()).add(entry.key)
-        return _Use(living, owners, rows)
-
 
 def _is_own(row: PendingRow, known: Known | None) -> bool:
     """Is what this key was last acknowledged with what is to be removed?"""
     return known is not None and known.distinct_id == row.distinct_id
-
-
-def _is_used(row: PendingRow, use: _Use) -> bool:
-    """Does a row of the table, or another key that Mixpanel was given, hold this ID?
-
-    A row that is back but cannot become a profile keeps what Mixpanel was given of it.
-    """
-    distinct_id = row.distinct_id or ""
-    holders = use.owners.get(distinct_id, set()) | use.rows.get(distinct_id, set())
-    return bool(holders - {row.key}) or (row.key in (use.living if row.code == DELETED else holders))
-
-
-def _is_lost(row: PendingRow, use: _Use) -> bool:
-    """Is the profile another's now, so that this key is not known by it any more?"""
-    return row.key not in use.living or bool(use.owners.get(row.distinct_id or "", set()) - {row.key})
-
-
-def _heirs(row: PendingRow, use: _Use) -> set[Key]:
-    """Whose profile this removal, had or has it been sent, would be about.
-
-    Where Mixpanel was given the ID again: those, and of a removal that never left only if their row still has it.
-    Else the rows that have it and were not sent yet; after a delete that was answered nothing was left for them.
-    """
-    distinct_id = row.distinct_id or ""
-    given, now = use.owners.get(distinct_id, set()), use.rows.get(distinct_id, set())
-    if given:
-        return given if row.attempts else given & now
-    return set() if row.code == DELETE_AGAIN and row.attempts == 1 else now
 
 
 def _resolved(rows: Sequence[PendingRow]) -> list[tuple[PendingKind, Key, DistinctId | None]]:

@@ -30,6 +30,10 @@ class Catalogue(ABC):
     def may_write(self, connection: sa.Connection, schema: str | None, table: str) -> tuple[str, ...]:
         """What else than read this user may do with the table."""
 
+    def hides(self, connection: sa.Connection, schema: str | None, table: str) -> bool:  # noqa: ARG002 - most databases show all rows or none
+        """Whether the database decides for each row if this user sees it."""
+        return False
+
     @abstractmethod
     def indexed(self, connection: sa.Connection, schema: str | None, table: str, column: str) -> bool:
         """Whether an index over all rows begins with the column."""
@@ -67,6 +71,9 @@ class _Postgres(Catalogue):
         superuser = connection.exec_driver_sql("SELECT current_setting('is_superuser')").scalar_one() == "on"
         found = tuple(right for right, is_held in zip(rights, held, strict=True) if is_held)
         return (*found, "superuser") if superuser else found
+
+    def hides(self, connection: sa.Connection, schema: str | None, table: str) -> bool:
+        return bool(self._of_table(connection, "pg_catalog.row_security_active(c.oid)", schema, table)[0])
 
     def indexed(self, connection: sa.Connection, schema: str | None, table: str, column: str) -> bool:
         exists = """EXISTS (SELECT FROM pg_catalog.pg_index i

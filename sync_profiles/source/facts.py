@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
 
 import sqlalchemy as sa
 
@@ -25,6 +25,7 @@ KEYS_NAMED = 3
 _ONE: Element = sa.literal_column("1")
 _ZERO: Element = sa.literal_column("0")
 _Condition = sa.ColumnElement[bool]
+_Answer = TypeVar("_Answer")
 
 
 class SourceFacts:
@@ -41,7 +42,7 @@ class SourceFacts:
 
     def table(self) -> TableFacts:
         """Rights, key, change column, secrets, size and the database's clock."""
-        model, database, table = self._model, self._database, self._model.spec.table
+        model, database = self._model, self._database
         sent = _sent_columns(self._mapping)
         missing = sa.or_(*(place.element.is_(None) for place in self._keys))
         rows, null_keys = database.fetch(model.select(sa.func.count(), _count_if(missing)))[0]
@@ -55,13 +56,19 @@ class SourceFacts:
             notes=model.notes,
             cursor=self._cursor(),
             read_only=database.within(self._catalogue.read_only),
-            may_write=()
-            if table is None
-            else database.within(lambda connection: self._catalogue.may_write(connection, self._schema, table)),
+            may_write=self._asked(self._catalogue.may_write, otherwise=()),
+            row_security=self._asked(self._catalogue.hides, otherwise=False),
             secrets=tuple(name for name in model.columns if looks_secret(name) and name not in sent),
             sent_secrets=tuple(name for name in model.columns if looks_secret(name) and name in sent),
             now=float(database.fetch(sa.select(self._dialect.epoch()))[0][0]),
         )
+
+    def _asked(self, question: Callable[[sa.Connection, str | None, str], _Answer], *, otherwise: _Answer) -> _Answer:
+        """The catalogue's answer about the table; ``otherwise`` for a query, of which it knows nothing."""
+        table = self._model.spec.table
+        if table is None:
+            return otherwise
+        return self._database.within(lambda connection: question(connection, self._schema, table))
 
     def _shared_keys(self) -> int:
         places = [place.element for place in self._keys]

@@ -10,7 +10,7 @@ import msgspec
 import sqlalchemy as sa
 
 from sync_profiles.core.gone import DELETE_AGAIN
-from sync_profiles.core.types import DistinctId, Identity, Key, Known, PendingRow, RunSummary, Watermark
+from sync_profiles.core.types import DistinctId, Identity, Key, Known, PendingRow, RunSummary, Verification, Watermark
 from sync_profiles.state import pending, schema
 from sync_profiles.state.database import Database
 from sync_profiles.state.journal import blocks, has_rows
@@ -109,6 +109,14 @@ class SyncReader:
         with self._database.reading() as connection:
             text = connection.execute(query).scalar_one_or_none()
         return msgspec.json.decode(text, type=RunSummary).started_at if text is not None else None
+
+    def verification(self) -> Verification | None:
+        """A verification of all profiles that has not come to its end."""
+        table = schema.verification
+        query = sa.select(table.c.progress).where(table.c.sync_id == self._sync_id)
+        with self._database.reading() as connection:
+            text = connection.execute(query).scalar_one_or_none()
+        return msgspec.json.decode(text, type=Verification) if text is not None else None
 
     def _of_sync(self, connection: sa.Connection, column: str) -> Any:
         query = sa.select(schema.sync.c[column]).where(schema.sync.c.id == self._sync_id)

@@ -15,9 +15,6 @@ REBUILD = "move the file away and run `sync-profiles state reset`; the next run 
 
 Migration = Callable[[sa.Connection], None]
 
-MIGRATIONS: tuple[Migration, ...] = ()
-"""``MIGRATIONS[i]`` leads from version ``i + 1`` to ``i + 2``; the tables below are always the newest version."""
-
 metadata = sa.MetaData()
 
 
@@ -130,6 +127,25 @@ run = sa.Table(
     sa.PrimaryKeyConstraint("sync_id", "number"),
 )
 """Runs; without ``summary``: under way, or dead."""
+
+
+verification = sa.Table(
+    "verification",
+    metadata,
+    sa.Column("sync_id", sa.Integer, primary_key=True),
+    _text("progress"),
+)
+"""How far a verification of all profiles has come; no row when none is under way."""
+
+
+def _add_verification(connection: sa.Connection) -> None:
+    connection.exec_driver_sql(
+        "CREATE TABLE verification (sync_id INTEGER NOT NULL PRIMARY KEY, progress TEXT NOT NULL)"
+    )
+
+
+MIGRATIONS: tuple[Migration, ...] = (_add_verification,)
+"""``MIGRATIONS[i]`` leads from version ``i + 1`` to ``i + 2``; the tables above are always the newest version."""
 
 
 def is_empty(connection: sa.Connection) -> bool:

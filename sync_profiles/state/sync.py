@@ -15,6 +15,7 @@ from sync_profiles.core.types import (
     Known,
     RunSummary,
     Settlement,
+    Verification,
     Watermark,
 )
 from sync_profiles.state import inflight, journal, pending, schema
@@ -24,6 +25,10 @@ from sync_profiles.state.reader import GOOD, SyncReader
 
 HISTORY_RUNS = 1000
 """Summaries kept of each sync: six weeks of hourly runs."""
+
+
+_OF_PROFILES = (schema.profile, schema.journal, schema.pending, schema.inflight, schema.verification)
+"""What means nothing in another project."""
 
 
 class Begun(msgspec.Struct, frozen=True):
@@ -156,10 +161,19 @@ class SyncState(SyncReader):
         with self._database.writing() as connection:
             self._set(connection, identity=msgspec.json.encode(identity).decode())
 
+    def keep_verification(self, progress: Verification | None) -> None:
+        """Remember how far a verification of all profiles has come; None: it has ended. Not part of a run."""
+        table = schema.verification
+        with self._database.writing() as connection:
+            self._drop(connection, table)
+            if progress is not None:
+                text = msgspec.json.encode(progress).decode()
+                connection.execute(sa.insert(table).values(sync_id=self._sync_id, progress=text))
+
     def forget(self) -> None:
         """Drop what is known and pending, and the watermark: nothing of it is in this project."""
         with self._database.writing() as connection:
-            self._drop(connection, schema.profile, schema.journal, schema.pending, schema.inflight)
+            self._drop(connection, *_OF_PROFILES)
             # Ordinals go on: a sweep's bitmap may still be about.
             self._set(connection, profiles=0, watermark=None)
 

@@ -9,8 +9,15 @@ from urllib.parse import parse_qs
 import pytest
 from scripted_server import Answer, ScriptedServer, http, reset
 
-from sync_profiles.destination.mixpanel import IDS_PER_QUERY, MixpanelReader, hosts
-from sync_profiles.errors import AccessError, ConfigError, SyncProfilesError, TemporaryError
+from sync_profiles.destination.mixpanel import IDS_PER_QUERY, PAGE_SIZE, MixpanelReader, hosts
+from sync_profiles.errors import (
+    AccessError,
+    ConfigError,
+    QuotaError,
+    SessionLostError,
+    SyncProfilesError,
+    TemporaryError,
+)
 
 SECRET = "fedcba9876543210"
 
@@ -55,7 +62,7 @@ def test_many_ids_are_asked_for_in_parts_and_none_without_a_request() -> None:
         (http(400, b'{"error":"project_id is not a number"}'), ConfigError),
         (http(404), ConfigError),
         (http(302, Location="http://127.0.0.1:1/"), ConfigError),
-        (http(429, b'{"error":"Query rate limit exceeded"}'), TemporaryError),
+        (http(429, b'{"error":"Query rate limit exceeded"}'), QuotaError),
         (http(500), TemporaryError),
         (http(504), TemporaryError),
         (http(204), TemporaryError),
@@ -89,3 +96,46 @@ def test_a_proxy_that_refuses_is_no_matter_of_waiting(monkeypatch: pytest.Monkey
         monkeypatch.setenv("HTTPS_PROXY", proxy.url)
         with pytest.raises(AccessError, match="proxy refuses"):
             reader("https://mixpanel.example").fetch(["1"])
+
+
+def test_a_limit_that_names_its_time_is_handed_on() -> None:
+    with ScriptedServer(http(429, Retry_After="7")) as server, pytest.raises(QuotaError) as caught:
+        reader(server.url).look_up(["1"])
+    assert caught.value.retry_after_s == 7
+
+
+def paged(*ids: str, **more: object) -> bytes:
+    return found(*ids, session_id="s-1", **more)
+
+
+def test_pages_are_turned_within_one_session_and_the_size_is_mixpanels_own() -> None:
+    with ScriptedServer(paged("1", "2", total=3, page_size=2), found("3", page_size=2)) as server:
+        book = reader(server.url)
+        first = book.page(["plan", "é"])
+        second = book.page(["plan", "é"], first)
+    assert (list(first.profiles), first.size, first.total, first.last) == (["1", "2"], 2, 3, False)
+    assert (list(second.profiles), second.number, second.total, second.last) == (["3"], 1, 3, True)
+    asked = [parse_qs(request.body.decode()) for request in server.requests]
+    assert asked[0] == {"output_properties": ['["plan","é"]'], "page_size": [str(PAGE_SIZE)]}
+    assert asked[1] == {"output_properties": ['["plan","é"]'], "page_size": ["2"], "session_id": ["s-1"], "page": ["1"]}
+
+
+def test_a_full_page_that_completes_the_total_is_the_last() -> None:
+    with ScriptedServer(paged("1", "2", total=2, page_size=2)) as server:
+        assert reader(server.url).page([]).last
+
+
+@pytest.mark.parametrize("answer", [http(400, b'{"error":"request for page in uncached query for params"}'), http(404)])
+def test_a_session_that_is_over_is_told_from_a_wrong_request(answer: Answer) -> None:
+    with ScriptedServer(paged("1", total=2, page_size=1), answer, answer) as server:
+        book = reader(server.url)
+        with pytest.raises(SessionLostError):
+            book.page([], book.page([]))
+        with pytest.raises(ConfigError):
+            book.page([])
+
+
+@pytest.mark.parametrize("answer", [found("1", page_size=1), paged("1", total=1), found("1", total=1, page_size=0)])
+def test_a_page_that_says_neither_total_nor_size_is_not_believed(answer: bytes) -> None:
+    with ScriptedServer(answer) as server, pytest.raises(TemporaryError, match="how many"):
+        reader(server.url).page([])

@@ -18,10 +18,12 @@ from sync_profiles.core.types import (
     InFlight,
     Key,
     Known,
+    Mismatch,
     Outgoing,
     PendingKind,
     PendingRow,
     Settlement,
+    Verification,
     Watermark,
 )
 from sync_profiles.state.store import Store, open_store
@@ -513,3 +515,34 @@ KINDS: tuple[PendingKind, ...] = ("row", "gone")
 def test_resolving_what_is_not_pending_is_fine(state: State, kind: PendingKind) -> None:
     state.settle(Settlement(resolved=[(kind, "1", "1")], landed=[5]), NOW)
     assert state.pending_count() == 0
+
+
+# --- a verification ------------------------------------------------------------------------------------------------
+
+PROGRESS = Verification(
+    NOW,
+    "m",
+    9,
+    b"\x00\xff\x80",
+    matching=3,
+    left_out=1,
+    found=(Mismatch("different", "1", "é", ("plan", "$email"), unsent=True), Mismatch("missing", "", "x")),
+)
+
+
+def test_how_far_a_verification_has_come_outlives_a_death_and_is_replaced_and_ended(home: Home) -> None:
+    assert home.state.verification() is None
+    home.state.keep_verification(PROGRESS)
+    state = home.reopen()
+    assert state.verification() == PROGRESS
+    later = msgspec.structs.replace(PROGRESS, seen=b"\xff" * 3, found=())
+    state.keep_verification(later)
+    assert home.reopen().verification() == later
+    home.state.keep_verification(None)
+    assert home.reopen().verification() is None
+
+
+def test_a_verification_of_what_is_forgotten_is_forgotten_too(state: State) -> None:
+    state.keep_verification(PROGRESS)
+    state.forget()
+    assert state.verification() is None

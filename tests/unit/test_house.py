@@ -34,6 +34,9 @@ VOCABULARIES = {
 }  # fmt: skip
 """Modules of values, events, ports, errors or forms may have as many names, and lines, as there are words."""
 
+WIRING = {"wiring.py"}
+"""Opens each thing that a command may need: as many names as there are things."""
+
 MUTABLE_VALUES: set[str] = {"Expanded"}
 """Structs and dataclasses that are not frozen; three at most."""
 
@@ -138,7 +141,7 @@ def test_a_module_offers_few_names() -> None:
     def too_many(path: Path) -> list[str]:
         names = [node.name for node in tree(path).body if isinstance(node, Function | ast.ClassDef)]
         public = [name for name in names if not name.startswith("_")]
-        return public if len(public) > PUBLIC_NAMES_MAX and label(path) not in VOCABULARIES else []
+        return public if len(public) > PUBLIC_NAMES_MAX and label(path) not in VOCABULARIES | WIRING else []
 
     assert offenders(too_many) == {}
 

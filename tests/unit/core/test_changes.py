@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from sync_profiles.core.changes import Change, Rules, diff, shared_ids
 from sync_profiles.core.gone import UNCERTAIN
+from sync_profiles.core.pending import REPAIR
 from sync_profiles.core.types import SoftDeleted
 
 NOBODY: dict = {}
@@ -84,6 +85,14 @@ def test_a_rekeyed_row_is_a_new_profile_and_remembers_the_former_id():
 def test_an_unanswered_request_may_have_written_so_every_null_is_unset():
     _, found = one(make.profile(), known=make.known(), waiting=make.pending(shape=("theme",)), due={"1"})
     assert (found.changed[0].prior, found.changed[0].every_null) == (("theme",), True)
+
+
+def test_what_was_found_to_be_another_is_sent_whole_with_set_once_and_unsets_what_was_ever_there():
+    row = make.pending(code=REPAIR, shape=("theme", "plan"))
+    _, found = one(make.profile(), known=make.known(shape=("plan", "seats")), waiting=row, due={"1"})
+    assert found.changed == [Change(make.profile(), None, "again", ("plan", "seats", "theme"), every_null=True)]
+    _, found = one(make.profile(), known=make.known(distinct_id="old"), waiting=row, due={"1"})
+    assert found.changed[0].why == "rekeyed"
 
 
 def test_a_row_that_settled_by_itself_stops_being_pending():

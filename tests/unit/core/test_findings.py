@@ -25,6 +25,7 @@ HEALTHY = TableFacts(
     cursor=None,
     read_only=True,
     may_write=(),
+    row_security=False,
     secrets=(),
     sent_secrets=(),
     now=NOW,
@@ -63,6 +64,7 @@ def test_a_healthy_table_is_all_well():
     [
         ({"read_only": False}, "read_only", "error"),
         ({"may_write": ("UPDATE",)}, "rights", "warn"),
+        ({"row_security": True}, "row_security", "warn"),
         ({"null_keys": 1}, "null_key", "error"),
         ({"shared_keys": 2}, "shared_key", "error"),
         ({"certain_key": False}, "key", "ok"),

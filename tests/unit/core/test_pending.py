@@ -5,7 +5,7 @@ from __future__ import annotations
 import builders as make
 import pytest
 
-from sync_profiles.core.pending import SECOND_LOOK_S, has_left, late_until, sent_whole, unmappable_row, written
+from sync_profiles.core.pending import REPAIR, SECOND_LOOK_S, has_left, late_until, sent_whole, unmappable_row, written
 
 NOW = 5000.0
 
@@ -26,10 +26,21 @@ def test_an_unmappable_row_with_another_id_has_nothing_to_remember():
         (make.refused(), 0.0),
         (make.refused(code="bad_value", fingerprint=None, shape=()), 0.0),
         (make.refused(code="bad_value", fingerprint=None, shape=("a",), since=NOW), NOW + SECOND_LOOK_S),
+        (make.pending(code=REPAIR, shape=()), 0.0),
+        (make.pending(code=REPAIR, next_try_at=NOW), NOW + SECOND_LOOK_S),
         (make.pending(code="doubtful", since=NOW), NOW + SECOND_LOOK_S),
         (make.pending(code="unanswered", since=1.0, next_try_at=NOW), NOW + SECOND_LOOK_S),
     ],
-    ids=["nothing pending", "refused", "never left", "left before it was unmappable", "doubtful", "unanswered"],
+    ids=[
+        "nothing pending",
+        "refused",
+        "never left",
+        "left before it was unmappable",
+        "to be repaired",
+        "to be repaired and unanswered",
+        "doubtful",
+        "unanswered",
+    ],
 )
 def test_a_request_without_an_answer_may_be_applied_for_ten_minutes(row, until):
     assert late_until(row) == until
