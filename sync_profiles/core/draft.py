@@ -1,4 +1,4 @@
-"""A proposal as the text of ``config.toml``, and the skeleton of the ``.env`` beside it."""
+"""A proposed sync, and its text as ``config.toml`` with the skeleton of the ``.env`` beside it."""
 
 from __future__ import annotations
 
@@ -7,43 +7,74 @@ import re
 import textwrap
 from collections.abc import Iterator, Sequence
 
-from sync_profiles.core.proposed import Noted, Properties, Proposal, Setting
+import msgspec
+
 from sync_profiles.core.types import Json
 
-WIDTH = 118
-DATABASE_URL, MIXPANEL_TOKEN = "DATABASE_URL", "MIXPANEL_TOKEN"  # noqa: S105 - names of variables
+DATABASE_URL = "DATABASE_URL"
+MIXPANEL_TOKEN = "MIXPANEL_TOKEN"  # noqa: S105 - the name of a variable
 VARIABLES = (DATABASE_URL, MIXPANEL_TOKEN)
 """What the configuration takes from the environment or from ``.env``."""
 
+_WIDTH = 118
+_REASON_AT_MAX = 60
 _BARE = re.compile(r"[A-Za-z0-9_-]+")
 _HEAD = """\
-# Written by `sync-profiles init` from what it saw in the database: a proposal to be read and changed.
-# ${NAME} comes from the environment or from the .env file beside this one; secrets stay there.
-#
-#   sync-profiles check           what would go wrong in a run, before there is one
-#   sync-profiles preview         the records that would be sent
-#   sync-profiles config schema   every key there is
+# Proposed by `sync-profiles init`: read it, change what is yours, then `sync-profiles check`.
+# ${{NAME}} comes from the environment or from the .env file beside this one; secrets stay there.
+# Every key there is: `sync-profiles config schema`.
 
 [source]
-url = "${DATABASE_URL}"
+url = "${{DATABASE_URL}}"
 
 [mixpanel]
-# The project's token: Mixpanel, Settings, Project Details.
-token = "${MIXPANEL_TOKEN}"
-# Where the project is hosted: us, eu or in. In the wrong one, Mixpanel accepts everything and shows nothing.
-region = "us"
-# With these three, check proves the token and verify reads profiles back.
+token = "${{MIXPANEL_TOKEN}}"
+region = "{region}"  # us, eu or in; in the wrong one Mixpanel accepts everything and shows nothing
+# With a service account, `check` proves the token and profiles can be read back; sending needs none.
 #project_id = 123456
-#service_account = "${MIXPANEL_SERVICE_ACCOUNT}"
-#service_secret = "${MIXPANEL_SERVICE_SECRET}"
+#service_account = "${{MIXPANEL_SERVICE_ACCOUNT}}"
+#service_secret = "${{MIXPANEL_SERVICE_SECRET}}"
 """
 
 
-def config_text(proposal: Proposal) -> str:
+class Setting(msgspec.Struct, frozen=True):
+    """``key = value`` and the reason for it; not ``active``: a comment itself, to be taken up by hand."""
+
+    key: str
+    value: Json
+    why: str = ""
+    active: bool = True
+
+
+class LeftOut(msgspec.Struct, frozen=True):
+    """A column that is not sent, and why."""
+
+    column: str
+    why: str
+
+
+class Properties(msgspec.Struct, frozen=True, kw_only=True):
+    """What becomes of the columns: ``copy`` under their own names, ``set`` and ``set_once`` under others."""
+
+    copy: tuple[str, ...] = ()
+    set: tuple[Setting, ...] = ()
+    set_once: tuple[Setting, ...] = ()
+    left_out: tuple[LeftOut, ...] = ()
+
+
+class Proposal(msgspec.Struct, frozen=True, kw_only=True):
+    """One sync: ``name`` is its own, ``settings`` say what is read and how, ``properties`` what is sent."""
+
+    name: str
+    settings: tuple[Setting, ...]
+    properties: Properties
+
+
+def config_text(proposal: Proposal, *, region: str = "us") -> str:
     """The whole file; valid once the variables in it are set."""
     properties = proposal.properties
-    lines = [_HEAD, f"[sync.{proposal.name}]"]
-    lines += [line for setting in proposal.settings for line in _setting(setting)]
+    lines = [_HEAD.format(region=region), f"[sync.{proposal.name}]"]
+    lines += _settings(proposal.settings)
     lines += _copied(properties.copy)
     lines += _left_out(properties.left_out)
     lines += _operation(proposal.name, "set", properties.set)
@@ -51,66 +82,90 @@ def config_text(proposal: Proposal) -> str:
     return "\n".join(lines) + "\n"
 
 
-def dotenv_text(url: str | None) -> str:
-    """The variables of the configuration, to be filled in; ``url`` None: it is in the environment already."""
-    database = f"{DATABASE_URL}={_dotenv_value(url)}" if url is not None else f"#{DATABASE_URL}="
-    said = (
-        "" if url is not None else "# Was taken from the environment. Cron has another one: write it here for that.\n"
-    )
-    return (
-        "# Read by sync-profiles beside config.toml; variables of the environment win. Keep it to yourself (mode 0600).\n"
-        f"{said}{database}\n"
-        "# The project's token: Mixpanel, Settings, Project Details.\n"
-        f"{MIXPANEL_TOKEN}=\n"
-    )
+def dotenv_text(url: str | None, token: str = "") -> str:
+    """The variables of the configuration; ``url`` None: it is in the environment already."""
+    lines = ["# Read by sync-profiles beside config.toml; the environment's own variables win. Never commit this file."]
+    if url is None:
+        lines += ["# In the environment already; cron has another one, so write it here for cron.", f"#{DATABASE_URL}="]
+    else:
+        lines.append(f"{DATABASE_URL}={_dotenv_value(url)}")
+    lines += ["# The project's token: Mixpanel, Settings, Project Details.", f"{MIXPANEL_TOKEN}={_dotenv_value(token)}"]
+    return "\n".join(lines) + "\n"
 
 
 def _dotenv_value(text: str) -> str:
     """In single quotes only ``\\`` and ``'`` mean something."""
-    return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
+    return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'" if text else ""
 
 
 # --- parts of the file ---------------------------------------------------------------------------------------------
 
 
-def _setting(setting: Setting) -> Iterator[str]:
-    for sentence in setting.why:
-        yield from _comment(sentence)
+def _settings(settings: Sequence[Setting]) -> Iterator[str]:
+    """One line each, with the reason behind it in one column where that fits, else above it."""
+    lines = [_assignment(setting) for setting in settings]
+    short = [len(line) for line in lines if len(line) <= _REASON_AT_MAX]
+    column = max(short, default=0) + 2
+    for line, setting in zip(lines, settings, strict=True):
+        why = _one_line(setting.why)
+        if why and len(line) < column and column + 2 + len(why) <= _WIDTH:
+            yield f"{line.ljust(column)}# {why}"
+            continue
+        yield from _comment(why)
+        yield line
+
+
+def _assignment(setting: Setting) -> str:
     text = f"{_key(setting.key)} = {_value(setting.value)}"
-    yield text if setting.active else "\n".join(f"#{line}" for line in text.split("\n"))
+    return text if setting.active else "\n".join(f"#{line}" for line in text.split("\n"))
 
 
-def _copied(copied: Sequence[Noted]) -> Iterator[str]:
-    if not copied:
+def _copied(names: Sequence[str]) -> Iterator[str]:
+    if not names:
         return
     yield from _comment("Columns that become properties of the same name.")
+    listed = ", ".join(map(_string, names))
+    if len(listed) + len("copy = []") <= _WIDTH:
+        yield f"copy = [{listed}]"
+        return
     yield "copy = ["
-    names = [_string(noted.column) + "," for noted in copied]
-    width = max(map(len, names))
-    for name, noted in zip(names, copied, strict=True):
-        yield f"  {name.ljust(width)}  # {_one_line(noted.why)}"
+    yield from _filled([f"{_string(name)}," for name in names], "  ")
     yield "]"
 
 
-def _left_out(left_out: Sequence[Noted]) -> Iterator[str]:
+def _left_out(left_out: Sequence[LeftOut]) -> Iterator[str]:
     if not left_out:
         return
-    yield from _comment("Left out:")
-    for noted in left_out:
-        yield from _comment(f"  {noted.column}: {noted.why}")
+    reasons: dict[str, list[str]] = {}
+    for one in left_out:
+        reasons.setdefault(one.why, []).append(_one_line(one.column))
+    yield ""
+    yield "# Left out:"
+    for why, columns in reasons.items():
+        names = [f"{column}," for column in columns[:-1]] + columns[-1:]
+        yield from _filled([*f"{why}:".split(), *names], "#   ", "#     ")
+
+
+def _filled(words: Sequence[str], indent: str, next_indent: str | None = None) -> Iterator[str]:
+    """Words on as few lines as there have to be."""
+    line = indent
+    for word in words:
+        if len(line) + 1 + len(word) > _WIDTH and line.strip(" #"):
+            yield line.rstrip()
+            line = indent if next_indent is None else next_indent
+        line += f"{word} "
+    yield line.rstrip()
 
 
 def _operation(sync: str, operation: str, settings: Sequence[Setting]) -> Iterator[str]:
     if settings:
         yield f"\n[sync.{sync}.{operation}]"
-        for setting in settings:
-            yield from _setting(setting)
+        yield from _settings(settings)
 
 
 def _comment(text: str) -> Iterator[str]:
-    indent = text[: len(text) - len(text.lstrip())]
-    lines = textwrap.wrap(_one_line(text), WIDTH - 2 - len(indent), break_long_words=False, break_on_hyphens=False)
-    yield from (f"# {indent}{line}" for line in lines)
+    for line in textwrap.wrap(text, _WIDTH - 2, break_long_words=False, break_on_hyphens=False):
+        yield f"# {line}"
 
 
 def _one_line(text: str) -> str:

@@ -7,8 +7,8 @@ from functools import partial
 from typing import NamedTuple
 
 from sync_profiles.core import naming
+from sync_profiles.core.draft import Setting
 from sync_profiles.core.likely import Attributes
-from sync_profiles.core.proposed import Setting
 from sync_profiles.core.survey import Link, Survey
 from sync_profiles.core.types import Column, Kind
 
@@ -25,11 +25,11 @@ def links_joined(survey: Survey) -> list[Joined]:
     taken = {column.name.lower() for column in survey.table.columns}
     found: dict[str, Joined] = {}
     for link in survey.links:
-        alias = naming.words(link.other)[-1] if naming.words(link.other) else "linked"
-        alias = alias if alias.endswith("s") else f"{alias}s"
+        said = naming.words(link.other) or ("linked",)
+        alias = said[-1] if said[-1].endswith("s") else f"{said[-1]}s"
         if alias not in taken and alias not in found:
-            why = ("with the query above: a list that follows the table; in union it would only grow",)
             value = {"column": alias, "type": "list"}
+            why = "with the query above; here the list follows the table, in union it would only grow"
             found[alias] = Joined(_listing(survey, link, alias), Setting(alias, value, why, active=False))
     return list(found.values())
 
@@ -38,9 +38,10 @@ def _listing(survey: Survey, link: Link, alias: str) -> str:
     """A subquery that gives the names as a list, whatever the database calls that."""
     q = partial(quoted, survey.dialect)
     label = f"o.{q(link.label)}"
-    listed = {"postgresql": f"array_agg({label} ORDER BY {label})", "mysql": f"JSON_ARRAYAGG({label})"}.get(
-        survey.dialect, f"json_group_array({label})"
-    )
+    listed = {
+        "postgresql": f"array_agg({label} ORDER BY {label})",
+        "mysql": f"CONCAT('[', GROUP_CONCAT(JSON_QUOTE({label}) ORDER BY {label}), ']')",  # JSON_ARRAYAGG has no order
+    }.get(survey.dialect, f"json_group_array({label})")
     schema = f"{q(survey.table.schema)}." if survey.table.schema else ""
     return (
         f"(SELECT {listed} FROM {schema}{q(link.between)} b\n"
@@ -56,14 +57,14 @@ def join_settings(survey: Survey) -> list[Setting]:
         return []
     columns = ",\n  ".join(["u.*", *(one.column for one in joined)])
     query = f"SELECT {columns}\nFROM {_origin(survey)} u\n"
-    names = ", ".join(one.property.key for one in joined)
+    names = " and ".join(one.property.key for one in joined)
     why = (
-        f"With {names}: take this up in place of table, together with the line of each in set below.",
-        "A query has no row versions: every run reads all of it, but for what cursor leaves out.",
+        f"For {names}: use this query in place of table, with the line in set below. A query has no row versions, so"
+        " every run reads all of it."
     )
     return [
         Setting("query", query, why, active=False),
-        Setting("primary_key", survey.table.primary_key[0], (), active=False),
+        Setting("primary_key", survey.table.primary_key[0], "a query has none of its own", active=False),
     ]
 
 
@@ -75,7 +76,7 @@ def attribute_query(survey: Survey, found: Attributes, names: Sequence[str]) -> 
     columns = [q(found.owner)]
     for name in names:
         columns.append(
-            f"MAX(CASE WHEN {q(found.name)} = {literal(survey.dialect, name)} THEN {value} END) AS {q(name)}"
+            f"MAX(CASE WHEN {q(found.name)} = {_literal(survey.dialect, name)} THEN {value} END) AS {q(name)}"
         )
     listed = ",\n  ".join(columns)
     return f"SELECT {listed}\nFROM {_origin(survey)}\nWHERE {q(found.owner)} IS NOT NULL\nGROUP BY {q(found.owner)}\n"

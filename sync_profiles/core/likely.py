@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -19,14 +18,16 @@ _PEOPLE = {
     **dict.fromkeys(("profiles", "lead", "leads", "player", "players", "student", "students", "patients"), 35),
     **dict.fromkeys(("employee", "employees", "staff", "admins"), 15),
 }
-_KEYS = re.findall(
-    r"\w+", "key name metakey attribute attributename attr property propertyname field fieldname optionname settingkey"
+_KEYS = (
+    *("key", "name", "metakey", "attribute", "attributename", "attr", "property", "propertyname"),
+    *("field", "fieldname", "optionname", "settingkey"),
 )
-_VALUES = re.findall(
-    r"\w+", "value metavalue attributevalue val propertyvalue fieldvalue optionvalue settingvalue valuetext"
+_VALUES = (
+    *("value", "metavalue", "attributevalue", "val", "propertyvalue", "fieldvalue", "optionvalue"),
+    *("settingvalue", "valuetext"),
 )
 _OWNERS = frozenset(
-    re.findall(r"\w+", "user customer member contact account person profile owner subscriber client entity")
+    ("user", "customer", "member", "contact", "account", "person", "profile", "owner", "subscriber", "client", "entity")
 )
 ATTRIBUTE_COLUMNS_MAX = 8
 

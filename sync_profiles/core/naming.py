@@ -15,6 +15,7 @@ from sync_profiles.core.types import Column, Kind
 
 
 def _each(text: str, between: str | None = None) -> tuple[str, ...]:
+    """Names that stand in one text: a list of hundreds of quoted ones would be pages long."""
     return tuple(text.split(between))
 
 
@@ -26,7 +27,7 @@ _SECRET_PARTS = ("password", "passwd", "passwort", "kennwort", "passphrase", "pa
 _SECRET_WORDS = frozenset(
     _each(
         "pass pwd pw token tokens salt salted hash hashed digest encrypted crypted cipher ciphertext otp totp hotp "
-        "mfa cvv cvc ssn iban pin jwt apikey passkey passkeys webauthn fido cookie signature passwordless authtoken accesstoken "
+        "mfa cvv cvc ssn iban pin jwt apikey passkey passkeys webauthn fido cookie authtoken accesstoken "
         "refreshtoken remembertoken"
     )
 )
@@ -35,7 +36,7 @@ _SECRET_PAIRS = frozenset(
         "api key|private key|access key|secret key|auth key|activation key|encryption key|signing key|"
         "license key|recovery code|recovery codes|backup code|backup codes|verification code|confirmation code|"
         "reset code|login code|auth code|activation code|sms code|security answer|security question|security stamp|"
-        "concurrency stamp|two factor|credit card|card number|bank account|account number|social security|"
+        "concurrency stamp|two factor|credit card|card number|bank account|social security|"
         "session id|session key|session data|reset key|remember me|unlock code|recovery key|national id",
         "|",
     )
@@ -128,6 +129,11 @@ def change_column(columns: Sequence[Column], *, texts: bool) -> Column | None:
     """The column that an application moves whenever it changes a row; ``texts``: times may be kept as text."""
     allowed = _MOMENTS - {Kind.DATE} | {Kind.INTEGER} | ({Kind.TEXT, Kind.ANY} if texts else set())
     return _first((column for column in columns if column.kind in allowed), _CHANGE)
+
+
+def tells_of_change(name: str) -> bool:
+    """Whether a column says when its row was changed last, in whatever type."""
+    return folded(name) in _CHANGE
 
 
 def deleted_column(columns: Sequence[Column]) -> Column | None:

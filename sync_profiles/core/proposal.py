@@ -12,10 +12,10 @@ from collections.abc import Iterator
 import msgspec
 
 from sync_profiles.core import naming
+from sync_profiles.core.draft import Proposal, Setting
 from sync_profiles.core.joins import attribute_query, join_settings, quoted
 from sync_profiles.core.likely import Attributes, attributes
-from sync_profiles.core.properties_proposal import proposed_properties
-from sync_profiles.core.proposed import Proposal, Setting
+from sync_profiles.core.proposed_properties import proposed_properties
 from sync_profiles.core.survey import Survey
 from sync_profiles.core.types import Column, Json, Kind
 from sync_profiles.errors import ConfigError
@@ -25,12 +25,12 @@ _NAME_BYTES_MAX = 63
 _PUBLIC_IDS = ("uuid", "publicid", "externalid", "guid", "uid", "userid", "useruuid", "accountid", "externaluserid")
 _KEY_NAMES = ("id", "uuid", "guid", "pk", "key", "oid")
 _ADVICE = (
-    "The profile's ID has to be the one that your events carry (mixpanel.identify), or profiles and events never meet.",
-    "The primary key is the best: an e-mail address changes, and a changed ID is another user to Mixpanel.",
+    "The profile's ID has to be the one that your events carry (mixpanel.identify), or the two never meet. The primary"
+    " key is best: an e-mail address changes, and a changed ID is another user to Mixpanel."
 )
-_ON_DELETE = (
-    "ignore, unset (the properties go) or delete (the profile goes), for rows that are gone or count as deleted.",
-)
+_SAME_ID = "The profile's ID has to be the one that your events carry (mixpanel.identify), or the two never meet."
+_ON_DELETE = "What becomes of profiles whose row is gone: ignore, unset (their properties go) or delete."
+_ON_SOFT_DELETE = _ON_DELETE.replace("is gone", "is gone or counts as deleted")
 
 
 def propose(survey: Survey) -> Proposal:
@@ -38,19 +38,18 @@ def propose(survey: Survey) -> Proposal:
     found = attributes(survey.table)
     if found is not None and survey.attributes:
         return _of_attributes(survey, found)
-    key = _key(survey)
-    change, deleted = _change(survey), naming.deleted_column(survey.table.columns)
-    used = {column.name for column in (change, deleted) if column is not None} | set(key)
+    key, deleted = _key(survey), naming.deleted_column(survey.table.columns)
+    used = {*key, *([deleted.name] if deleted is not None else ())}
     settings = [
         *_origin(survey),
-        *join_settings(survey),
         *_key_settings(survey, key),
-        *_detection(survey, change),
-        *_removal(survey, deleted),
+        *_detection(survey),
+        *_removal(deleted),
+        *_where(survey),
+        *join_settings(survey),
     ]
-    return Proposal(
-        name=_sync_name(survey.table.name), settings=tuple(settings), properties=proposed_properties(survey, used)
-    )
+    properties = proposed_properties(survey, used)
+    return Proposal(name=_sync_name(survey.table.name), settings=tuple(settings), properties=properties)
 
 
 def _sync_name(table: str) -> str:
@@ -60,8 +59,7 @@ def _sync_name(table: str) -> str:
 
 def _origin(survey: Survey) -> Iterator[Setting]:
     table = survey.table
-    rows = "" if survey.rows is None else f"About {survey.rows:,} rows. "
-    yield Setting("table", table.name, (f"{rows}Nothing is ever written to it.",))
+    yield Setting("table", table.name, "" if survey.rows is None else f"about {survey.rows:,} rows; only ever read")
     if table.schema is not None:
         yield Setting("schema", table.schema)
 
@@ -92,36 +90,33 @@ def _key(survey: Survey) -> tuple[str, ...]:
 def _key_settings(survey: Survey, key: tuple[str, ...]) -> Iterator[Setting]:
     table = survey.table
     names: Json = key[0] if len(key) == 1 else list(key)
-    if table.primary_key:
-        yield Setting("primary_key", names, ("The table's own primary key tells rows apart.",), active=False)
-    elif key in table.unique:
-        yield Setting("primary_key", names, ("There is no primary key; this is unique, and no row was seen without.",))
-    else:
-        why = (
-            "There is no primary key and nothing unique; this looks like one. `sync-profiles check` counts equal keys."
-        )
-        yield Setting("primary_key", names, (why,))
-    yield from _identity(survey, key)
+    if not table.primary_key and key in table.unique:
+        yield Setting("primary_key", names, "there is none; this is unique, and no row was seen without it")
+    elif not table.primary_key:
+        yield Setting("primary_key", names, "there is none; this looks like one, and `check` counts equal ones")
+    yield _identity(survey, key)
 
 
-def _identity(survey: Survey, key: tuple[str, ...]) -> Iterator[Setting]:
+def _identity(survey: Survey, key: tuple[str, ...]) -> Setting:
     by_name = {column.name: column for column in survey.table.columns}
     unique = {names[0] for names in survey.table.unique if len(names) == 1 and names != key}
-    public = [name for name in by_name if name in unique and naming.folded(name) in _PUBLIC_IDS]
-    owner = next((name for name in public if naming.folded(name) in {"userid", "useruuid"}), None)
-    if owner is not None and not survey.look(owner).nulls and by_name[owner].kind is not Kind.BYTES:
-        why = "Here that is the user's own ID, and not that of this row."
-        yield Setting("distinct_id", owner, (*_ADVICE[:1], why))
-    elif len(key) > 1:
-        why = "The primary key has several columns; a profile needs one ID."
-        other = next((name for name in public if not survey.look(name).nulls), None)
-        yield Setting("distinct_id", other or _template(key, by_name), (*_ADVICE[:1], why))
-    elif by_name[key[0]].kind is Kind.BYTES:
-        why = "The key is binary; 16 bytes are sent as a UUID."
-        yield Setting("distinct_id", {"column": key[0], "type": "uuid"}, (*_ADVICE, why))
-    else:
-        others = f" Unique as well: {', '.join(public)}." if public else ""
-        yield Setting("distinct_id", key[0], (_ADVICE[0], _ADVICE[1] + others), active=False)
+    public = [
+        name
+        for name, column in by_name.items()
+        if name in unique and naming.folded(name) in _PUBLIC_IDS and column.kind is not Kind.BYTES
+    ]
+    filled = [name for name in public if not survey.look(name).nulls]
+    owner = next((name for name in filled if naming.folded(name) in {"userid", "useruuid"}), None)
+    if owner is not None:
+        return Setting("distinct_id", owner, f"{_SAME_ID} Here that is the user's own, and not that of this row.")
+    if len(key) > 1:
+        why = f"{_SAME_ID} The primary key has several columns; a profile needs one ID."
+        return Setting("distinct_id", filled[0] if filled else _template(key, by_name), why)
+    if by_name[key[0]].kind is Kind.BYTES:
+        why = f"{_ADVICE} The key is binary; its 16 bytes are sent as a UUID."
+        return Setting("distinct_id", {"column": key[0], "type": "uuid"}, why)
+    others = f" Unique as well: {', '.join(public)}." if public else ""
+    return Setting("distinct_id", key[0], _ADVICE + others, active=False)
 
 
 def _template(key: tuple[str, ...], by_name: dict[str, Column]) -> Json:
@@ -132,55 +127,50 @@ def _template(key: tuple[str, ...], by_name: dict[str, Column]) -> Json:
 # --- changes and removals ------------------------------------------------------------------------------------------
 
 
-def _change(survey: Survey) -> Column | None:
-    return naming.change_column(survey.table.columns, texts=survey.dialect == "sqlite")
-
-
-def _detection(survey: Survey, change: Column | None) -> Iterator[Setting]:
+def _detection(survey: Survey) -> Iterator[Setting]:
+    change = naming.change_column(survey.table.columns, texts=survey.dialect == "sqlite")
     if change is None:
-        how = (
-            "PostgreSQL's row versions (xmin) find every change."
-            if survey.row_versions
-            else "Every run reads all rows and compares them; only what differs is sent."
-        )
-        yield Setting("cursor", "updated_at", (f"The table has no change column. {how}",), active=False)
+        if not survey.row_versions:
+            why = "There is no such column: every run reads all rows, and sends what differs."
+            yield Setting("cursor", "updated_at", why, active=False)
         return
     look = survey.look(change.name)
     usable = not look.faulty and not (survey.sampled and look.nulls == survey.sampled)
-    yield Setting("cursor", change.name, tuple(_of_change(survey, change)), active=usable)
+    if survey.row_versions:
+        why = "PostgreSQL's row versions (xmin) find every change; this column is for `backfill --since` only."
+        yield Setting("cursor", change.name, why, active=False)
+    else:
+        yield Setting("cursor", change.name, " ".join(_of_change(survey, change)), active=usable)
 
 
 def _of_change(survey: Survey, change: Column) -> Iterator[str]:
-    name, look = change.name, survey.look(change.name)
-    if survey.row_versions:
-        yield "PostgreSQL's row versions (xmin) find every change, without this column."
-        yield "It serves `backfill --since`, and runs in which xmin cannot be used."
-    else:
-        yield f"Runs read rows whose {name} is at or after that of the last run; every 24 h (full_every) all of them."
+    look = survey.look(change.name)
+    yield "Runs read the rows it has moved on, and all rows every 24 h (full_every)."
     match survey.stamped_by:
         case "trigger":
-            yield "A trigger of the database sets it with every change."
+            yield "A trigger sets it with every change."
         case "column":
-            yield "The column's own ON UPDATE sets it with every change."
+            yield "Its own ON UPDATE sets it with every change."
         case _:
-            yield "As far as can be seen the application sets it; an UPDATE that leaves it out does not move it."
+            yield "As far as can be seen only the application sets it: an UPDATE without it waits for the full pass."
     if look.nulls:
-        yield f"{look.nulls:,} of the first {survey.sampled:,} rows have none (NULL): every run reads those."
+        yield f"It is NULL in {look.nulls:,} of the first {survey.sampled:,} rows, which every run reads."
 
 
-def _removal(survey: Survey, deleted: Column | None) -> Iterator[Setting]:
+def _removal(deleted: Column | None) -> Iterator[Setting]:
     if deleted is not None:
-        yield Setting("deleted", deleted.name, ("Soft delete: rows where it is true or not null count as deleted.",))
-    yield Setting("on_delete", "delete", _ON_DELETE, active=False)
+        yield Setting("deleted", deleted.name, "soft delete: rows where it is true or not null count as deleted")
+    yield Setting("on_delete", "ignore", _ON_DELETE if deleted is None else _ON_SOFT_DELETE)
+
+
+def _where(survey: Survey) -> Iterator[Setting]:
     active = naming.active_column(survey.table.columns)
-    if active is not None:
-        name = quoted(survey.dialect, active.name)
-        condition = name if survey.dialect == "postgresql" and active.kind is Kind.BOOLEAN else f"{name} = 1"
-        why = (
-            f"{active.name} is false for users who are switched off; `deleted` wants the opposite, so it goes in here:",
-            "they are left out then, and removed as on_delete says.",
-        )
-        yield Setting("where", condition, why, active=False)
+    if active is None:
+        return
+    name = quoted(survey.dialect, active.name)
+    condition = name if survey.dialect == "postgresql" and active.kind is Kind.BOOLEAN else f"{name} = 1"
+    why = f"To treat users with {active.name} = false as deleted (`deleted` wants the opposite):"
+    yield Setting("where", condition, why, active=False)
 
 
 # --- attributes ----------------------------------------------------------------------------------------------------
@@ -197,11 +187,11 @@ def _of_attributes(survey: Survey, found: Attributes) -> Proposal:
     properties = proposed_properties(Survey(dialect=survey.dialect, table=wide), set())
     left_out = {noted.column for noted in properties.left_out}
     wanted = [column.name for column in columns if column.name not in left_out]
-    why = ("The table keeps one attribute a row; this makes one row of each user. A new attribute is added by hand.",)
+    why = "The table keeps one attribute a row; this makes one row of each user. A new attribute is added by hand."
     settings = (
         Setting("query", attribute_query(survey, found, wanted), why),
         Setting("primary_key", found.owner),
-        Setting("distinct_id", found.owner, _ADVICE[:1], active=False),
-        Setting("on_delete", "delete", _ON_DELETE, active=False),
+        Setting("distinct_id", found.owner, _SAME_ID, active=False),
+        Setting("on_delete", "ignore", _ON_DELETE),
     )
     return Proposal(name=_sync_name(survey.table.name), settings=settings, properties=properties)
