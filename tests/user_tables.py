@@ -13,41 +13,36 @@ from typing import Any
 
 from servers import LiveDatabase
 
-SECRET = "SECRET"  # noqa: S105 - a mark
-EVERYWHERE = ("postgresql", "mariadb", "sqlite")
+SECRET = "SECRET"
 
 
 @dataclasses.dataclass(frozen=True)
 class UserTable:
-    """One program's table of users. ``statements`` are by kind of database; ``only`` None: init finds the table.
+    """One program's table of users.
 
-    ``profiles`` are those that have to arrive, by distinct ID, with some of their properties.
+    ``script`` makes it and what surrounds it; ``<word>`` in it stands for each database's own way to say that, and
+    ``words`` has those, by kind of database. ``profiles`` are the ones that have to arrive, by distinct ID, with some
+    of their properties. ``named``: init has to be told the table's name.
     """
 
     program: str
-    table: Mapping[str, str]
-    statements: Mapping[str, tuple[str, ...]]
+    table: str
+    script: str
+    words: Mapping[str, Mapping[str, str]]
     secrets: tuple[str, ...]
     profiles: Mapping[str, Mapping[str, Any]]
-    named: str | None = None
+    named: bool = False
+
+    def table_on(self, kind: str) -> str:
+        """What the table is called there."""
+        return self.words[kind].get("table", self.table)
 
     def make(self, database: LiveDatabase) -> None:
         """Make the table with its rows in an empty database."""
-        database.execute(*self.statements[database.kind])
-
-
-def _by_kind(statements: tuple[str, ...], words: Mapping[str, Mapping[str, str]]) -> dict[str, tuple[str, ...]]:
-    """The same statements with each database's own words in them, written ``<word>``."""
-    made = {}
-    for kind, own in words.items():
-        texts = []
-        for statement in statements:
-            text = statement
-            for word, replacement in own.items():
-                text = text.replace(f"<{word}>", replacement)
-            texts.append(text)
-        made[kind] = tuple(texts)
-    return made
+        script = self.script
+        for word, own in self.words[database.kind].items():
+            script = script.replace(f"<{word}>", own)
+        database.execute(*script.split(";\n"))
 
 
 # --- Django --------------------------------------------------------------------------------------------------------
@@ -59,37 +54,35 @@ _DJANGO_WORDS = {
 }
 DJANGO = UserTable(
     "Django",
-    dict.fromkeys(EVERYWHERE, "auth_user"),
-    _by_kind(
-        (
-            "CREATE TABLE auth_user (id <id> PRIMARY KEY, password varchar(128) NOT NULL, last_login <time> NULL,"
-            " is_superuser bool NOT NULL, username varchar(150) NOT NULL UNIQUE, first_name varchar(150) NOT NULL,"
-            " last_name varchar(150) NOT NULL, email varchar(254) NOT NULL, is_staff bool NOT NULL,"
-            " is_active bool NOT NULL, date_joined <time> NOT NULL)",
-            "CREATE TABLE auth_group (id <id> PRIMARY KEY, name varchar(150) NOT NULL UNIQUE)",
-            "CREATE TABLE auth_permission (id <id> PRIMARY KEY, name varchar(255) NOT NULL,"
-            " codename varchar(100) NOT NULL)",
-            "CREATE TABLE auth_user_groups (id <id> PRIMARY KEY, user_id integer NOT NULL, group_id integer NOT NULL,"
-            " FOREIGN KEY (user_id) REFERENCES auth_user (id), FOREIGN KEY (group_id) REFERENCES auth_group (id))",
-            "CREATE TABLE auth_user_user_permissions (id <id> PRIMARY KEY, user_id integer NOT NULL,"
-            " permission_id integer NOT NULL, FOREIGN KEY (user_id) REFERENCES auth_user (id),"
-            " FOREIGN KEY (permission_id) REFERENCES auth_permission (id))",
-            "CREATE TABLE django_session (session_key varchar(40) PRIMARY KEY, session_data text NOT NULL,"
-            " expire_date <time> NOT NULL)",
-            "CREATE TABLE django_admin_log (id <id> PRIMARY KEY, object_repr varchar(200) NOT NULL, user_id integer)",
-            "INSERT INTO auth_user VALUES"
-            " (1, 'pbkdf2$SECRET', '2026-10-01 08:00:00<z>', true, 'root', '', '', '', true, true,"
-            " '2020-01-01 00:00:00<z>'),"
-            " (2, 'pbkdf2$SECRET', NULL, false, 'ada', 'Ada', 'Lovelace', 'ada@example.com', false, true,"
-            " '2021-02-03 04:05:06.789<z>'),"
-            " (3, '!SECRET', NULL, false, 'ada2', 'Ada', 'Lovelace', 'ada@example.com', false, false,"
-            " '2021-02-03 04:05:06<z>'),"
-            " (4, '!SECRET', NULL, false, 'ADA', 'Ada', '', 'ADA@example.com', false, true, '2021-02-03 04:05:06<z>')",
-            "INSERT INTO auth_group VALUES (1, 'Editors'), (2, 'Ops \"night\"')",
-            "INSERT INTO auth_user_groups VALUES (1, 2, 1), (2, 2, 2), (3, 3, 1)",
-        ),
-        _DJANGO_WORDS,
-    ),
+    "auth_user",
+    """
+CREATE TABLE auth_user (id <id> PRIMARY KEY, password varchar(128) NOT NULL, last_login <time> NULL,
+  is_superuser bool NOT NULL, username varchar(150) NOT NULL UNIQUE, first_name varchar(150) NOT NULL,
+  last_name varchar(150) NOT NULL, email varchar(254) NOT NULL, is_staff bool NOT NULL,
+  is_active bool NOT NULL, date_joined <time> NOT NULL);
+CREATE TABLE auth_group (id <id> PRIMARY KEY, name varchar(150) NOT NULL UNIQUE);
+CREATE TABLE auth_permission (id <id> PRIMARY KEY, name varchar(255) NOT NULL,
+  codename varchar(100) NOT NULL);
+CREATE TABLE auth_user_groups (id <id> PRIMARY KEY, user_id integer NOT NULL, group_id integer NOT NULL,
+  FOREIGN KEY (user_id) REFERENCES auth_user (id), FOREIGN KEY (group_id) REFERENCES auth_group (id));
+CREATE TABLE auth_user_user_permissions (id <id> PRIMARY KEY, user_id integer NOT NULL,
+  permission_id integer NOT NULL, FOREIGN KEY (user_id) REFERENCES auth_user (id),
+  FOREIGN KEY (permission_id) REFERENCES auth_permission (id));
+CREATE TABLE django_session (session_key varchar(40) PRIMARY KEY, session_data text NOT NULL,
+  expire_date <time> NOT NULL);
+CREATE TABLE django_admin_log (id <id> PRIMARY KEY, object_repr varchar(200) NOT NULL, user_id integer);
+INSERT INTO auth_user VALUES
+  (1, 'pbkdf2$SECRET', '2026-10-01 08:00:00<z>', true, 'root', '', '', '', true, true,
+  '2020-01-01 00:00:00<z>'),
+  (2, 'pbkdf2$SECRET', NULL, false, 'ada', 'Ada', 'Lovelace', 'ada@example.com', false, true,
+  '2021-02-03 04:05:06.789<z>'),
+  (3, '!SECRET', NULL, false, 'ada2', 'Ada', 'Lovelace', 'ada@example.com', false, false,
+  '2021-02-03 04:05:06<z>'),
+  (4, '!SECRET', NULL, false, 'ada3', 'Ada', '', 'ADA@example.com', false, true, '2021-02-03 04:05:06<z>');
+INSERT INTO auth_group VALUES (1, 'Editors'), (2, 'Ops "night"');
+INSERT INTO auth_user_groups VALUES (1, 2, 1), (2, 2, 2), (3, 3, 1)
+""",
+    _DJANGO_WORDS,
     ("password",),
     {
         "1": {"$name": "root", "is_superuser": True, "is_active": True},
@@ -103,35 +96,33 @@ DJANGO = UserTable(
 
 DEVISE = UserTable(
     "Devise",
-    dict.fromkeys(("postgresql", "mariadb"), "users"),
-    _by_kind(
-        (
-            "CREATE TABLE users (id <id> PRIMARY KEY, email varchar(255) NOT NULL DEFAULT '',"
-            " encrypted_password varchar(255) NOT NULL DEFAULT '', reset_password_token varchar(255),"
-            " reset_password_sent_at <time>, remember_created_at <time>, sign_in_count integer NOT NULL DEFAULT 0,"
-            " current_sign_in_at <time>, last_sign_in_at <time>, current_sign_in_ip <ip>, last_sign_in_ip <ip>,"
-            " confirmation_token varchar(255), confirmed_at <time>, confirmation_sent_at <time>,"
-            " unconfirmed_email varchar(255), failed_attempts integer NOT NULL DEFAULT 0, unlock_token varchar(255),"
-            " locked_at <time>, first_name varchar(255), last_name varchar(255), plan varchar(255),"
-            " created_at <time> NOT NULL, updated_at <time> NOT NULL)",
-            "CREATE UNIQUE INDEX index_users_on_email ON users (email)",
-            "CREATE UNIQUE INDEX index_users_on_reset_password_token ON users (reset_password_token)",
-            "CREATE TABLE schema_migrations (version varchar(255) PRIMARY KEY)",
-            "CREATE TABLE active_storage_blobs (id <id> PRIMARY KEY, filename varchar(255) NOT NULL)",
-            "INSERT INTO users (email, encrypted_password, reset_password_token, sign_in_count, current_sign_in_at,"
-            " current_sign_in_ip, confirmation_token, confirmed_at, unlock_token, first_name, last_name, plan,"
-            " created_at, updated_at) VALUES"
-            " ('bob@example.com', '$2a$SECRET', 'SECRETtoken', 7, '2026-11-01 09:00:00.123456', '192.0.2.7',"
-            " 'SECRETconfirm', '2020-05-05 05:05:05', 'SECRETunlock', 'Bob', 'Builder', 'pro',"
-            " '2020-05-05 05:05:05.000001', '2026-11-01 09:00:00.123456'),"
-            " ('', '$2a$SECRET', NULL, 0, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL,"
-            " '1969-12-31 23:59:59', '2026-11-01 09:00:00')",
-        ),
-        {
-            "postgresql": {"id": "bigserial", "time": "timestamp(6)", "ip": "inet"},
-            "mariadb": {"id": "bigint AUTO_INCREMENT", "time": "datetime(6)", "ip": "varchar(255)"},
-        },
-    ),
+    "users",
+    """
+CREATE TABLE users (id <id> PRIMARY KEY, email varchar(255) NOT NULL DEFAULT '',
+  encrypted_password varchar(255) NOT NULL DEFAULT '', reset_password_token varchar(255),
+  reset_password_sent_at <time>, remember_created_at <time>, sign_in_count integer NOT NULL DEFAULT 0,
+  current_sign_in_at <time>, last_sign_in_at <time>, current_sign_in_ip <ip>, last_sign_in_ip <ip>,
+  confirmation_token varchar(255), confirmed_at <time>, confirmation_sent_at <time>,
+  unconfirmed_email varchar(255), failed_attempts integer NOT NULL DEFAULT 0, unlock_token varchar(255),
+  locked_at <time>, first_name varchar(255), last_name varchar(255), plan varchar(255),
+  created_at <time> NOT NULL, updated_at <time> NOT NULL);
+CREATE UNIQUE INDEX index_users_on_email ON users (email);
+CREATE UNIQUE INDEX index_users_on_reset_password_token ON users (reset_password_token);
+CREATE TABLE schema_migrations (version varchar(255) PRIMARY KEY);
+CREATE TABLE active_storage_blobs (id <id> PRIMARY KEY, filename varchar(255) NOT NULL);
+INSERT INTO users (email, encrypted_password, reset_password_token, sign_in_count, current_sign_in_at,
+  current_sign_in_ip, confirmation_token, confirmed_at, unlock_token, first_name, last_name, plan,
+  created_at, updated_at) VALUES
+  ('bob@example.com', '$2a$SECRET', 'SECRETtoken', 7, '2026-11-01 09:00:00.123456', '192.0.2.7',
+  'SECRETconfirm', '2020-05-05 05:05:05', 'SECRETunlock', 'Bob', 'Builder', 'pro',
+  '2020-05-05 05:05:05.000001', '2026-11-01 09:00:00.123456'),
+  ('', '$2a$SECRET', NULL, 0, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL,
+  '1969-12-31 23:59:59', '2026-11-01 09:00:00')
+""",
+    {
+        "postgresql": {"id": "bigserial", "time": "timestamp(6)", "ip": "inet"},
+        "mariadb": {"id": "bigint AUTO_INCREMENT", "time": "datetime(6)", "ip": "varchar(255)"},
+    },
     ("encrypted_password", "reset_password_token", "confirmation_token", "unlock_token"),
     {
         "1": {"$email": "bob@example.com", "plan": "pro", "$created": "2020-05-05T05:05:05"},
@@ -143,31 +134,29 @@ DEVISE = UserTable(
 
 LARAVEL = UserTable(
     "Laravel",
-    dict.fromkeys(EVERYWHERE, "users"),
-    _by_kind(
-        (
-            "CREATE TABLE users (id <id> PRIMARY KEY, name varchar(255) NOT NULL, email varchar(255) NOT NULL UNIQUE,"
-            " email_verified_at <time> NULL, password varchar(255) NOT NULL, remember_token varchar(100) NULL,"
-            " created_at <time> NULL, updated_at <time> NULL, deleted_at <time> NULL)",
-            "CREATE TABLE password_reset_tokens (email varchar(255) PRIMARY KEY, token varchar(255) NOT NULL,"
-            " created_at <time> NULL)",
-            "CREATE TABLE sessions (id varchar(255) PRIMARY KEY, user_id bigint NULL, ip_address varchar(45) NULL,"
-            " user_agent text NULL, payload text NOT NULL, last_activity integer NOT NULL)",
-            "INSERT INTO users VALUES"
-            " (1, 'Seeded One', 'one@example.com', NULL, '$2y$SECRET', NULL, NULL, NULL, NULL),"
-            " (2, 'Zoë Ünal', 'two@example.com', '2025-01-01 10:00:00', '$2y$SECRET', 'SECRET',"
-            " '2025-01-01 09:00:00', '2025-01-01 10:00:00', NULL),"
-            " (3, 'Same Second', 'three@example.com', NULL, '$2y$SECRET', NULL,"
-            " '2025-01-01 09:00:00', '2025-01-01 10:00:00', NULL),"
-            " (4, 'Gone', 'four@example.com', NULL, '$2y$SECRET', NULL,"
-            " '2025-01-01 09:00:00', '2025-01-01 10:00:00', '2025-06-01 00:00:00')",
-        ),
-        {
-            "postgresql": {"id": "bigserial", "time": "timestamp(0)"},
-            "mariadb": {"id": "bigint unsigned AUTO_INCREMENT", "time": "timestamp"},
-            "sqlite": {"id": "integer", "time": "datetime"},
-        },
-    ),
+    "users",
+    """
+CREATE TABLE users (id <id> PRIMARY KEY, name varchar(255) NOT NULL, email varchar(255) NOT NULL UNIQUE,
+  email_verified_at <time> NULL, password varchar(255) NOT NULL, remember_token varchar(100) NULL,
+  created_at <time> NULL, updated_at <time> NULL, deleted_at <time> NULL);
+CREATE TABLE password_reset_tokens (email varchar(255) PRIMARY KEY, token varchar(255) NOT NULL,
+  created_at <time> NULL);
+CREATE TABLE sessions (id varchar(255) PRIMARY KEY, user_id bigint NULL, ip_address varchar(45) NULL,
+  user_agent text NULL, payload text NOT NULL, last_activity integer NOT NULL);
+INSERT INTO users VALUES
+  (1, 'Seeded One', 'one@example.com', NULL, '$2y$SECRET', NULL, NULL, NULL, NULL),
+  (2, 'Zoë Ünal', 'two@example.com', '2025-01-01 10:00:00', '$2y$SECRET', 'SECRET',
+  '2025-01-01 09:00:00', '2025-01-01 10:00:00', NULL),
+  (3, 'Same Second', 'three@example.com', NULL, '$2y$SECRET', NULL,
+  '2025-01-01 09:00:00', '2025-01-01 10:00:00', NULL),
+  (4, 'Gone', 'four@example.com', NULL, '$2y$SECRET', NULL,
+  '2025-01-01 09:00:00', '2025-01-01 10:00:00', '2025-06-01 00:00:00')
+""",
+    {
+        "postgresql": {"id": "bigserial", "time": "timestamp(0)"},
+        "mariadb": {"id": "bigint unsigned AUTO_INCREMENT", "time": "timestamp"},
+        "sqlite": {"id": "integer", "time": "datetime"},
+    },
     ("password", "remember_token"),
     {
         "1": {"$name": "Seeded One", "$email": "one@example.com"},
@@ -191,30 +180,28 @@ _CHINOOK_SNAKE = {
 }
 CHINOOK = UserTable(
     "Chinook",
-    {"postgresql": "customer", "mariadb": "Customer", "sqlite": "Customer"},
-    _by_kind(
-        (
-            "CREATE TABLE <Employee> (<EmployeeId> INT NOT NULL PRIMARY KEY, <LastName> VARCHAR(20) NOT NULL,"
-            " <FirstName> VARCHAR(20) NOT NULL, <Title> VARCHAR(30), <BirthDate> <time>, <Phone> VARCHAR(24),"
-            " <Email> VARCHAR(60))",
-            "CREATE TABLE <Customer> (<CustomerId> INT NOT NULL PRIMARY KEY, <FirstName> VARCHAR(40) NOT NULL,"
-            " <LastName> VARCHAR(20) NOT NULL, <Company> VARCHAR(80), <Address> VARCHAR(70), <City> VARCHAR(40),"
-            " <State> VARCHAR(40), <Country> VARCHAR(40), <PostalCode> VARCHAR(10), <Phone> VARCHAR(24),"
-            " <Fax> VARCHAR(24), <Email> VARCHAR(60) NOT NULL, <SupportRepId> INT,"
-            " FOREIGN KEY (<SupportRepId>) REFERENCES <Employee> (<EmployeeId>))",
-            "INSERT INTO <Employee> VALUES (3, 'Peacock', 'Jane', 'Agent', '1947-09-19 00:00:00', NULL, NULL)",
-            "INSERT INTO <Customer> VALUES"
-            " (1, 'Luís', 'Gonçalves', 'Embraer', 'Av. Faria Lima, 2170', 'São José dos Campos', 'SP', 'Brazil',"
-            " '12227-000', '+55 (12) 3923-5555', NULL, 'luisg@example.com', 3),"
-            " (2, 'Leonie', 'Köhler', NULL, 'Straße 34', 'Stuttgart', NULL, 'Germany', '70174', NULL, NULL,"
-            " 'leonekohler@example.com', NULL)",
-        ),
-        {
-            "postgresql": {**_CHINOOK_SNAKE, "time": "timestamp"},
-            "mariadb": {**{name: f"`{name}`" for name in _CHINOOK_CAMEL}, "time": "datetime"},
-            "sqlite": {**{name: f"[{name}]" for name in _CHINOOK_CAMEL}, "time": "DATETIME"},
-        },
-    ),
+    "Customer",
+    """
+CREATE TABLE <Employee> (<EmployeeId> INT NOT NULL PRIMARY KEY, <LastName> VARCHAR(20) NOT NULL,
+  <FirstName> VARCHAR(20) NOT NULL, <Title> VARCHAR(30), <BirthDate> <time>, <Phone> VARCHAR(24),
+  <Email> VARCHAR(60));
+CREATE TABLE <Customer> (<CustomerId> INT NOT NULL PRIMARY KEY, <FirstName> VARCHAR(40) NOT NULL,
+  <LastName> VARCHAR(20) NOT NULL, <Company> VARCHAR(80), <Address> VARCHAR(70), <City> VARCHAR(40),
+  <State> VARCHAR(40), <Country> VARCHAR(40), <PostalCode> VARCHAR(10), <Phone> VARCHAR(24),
+  <Fax> VARCHAR(24), <Email> VARCHAR(60) NOT NULL, <SupportRepId> INT,
+  FOREIGN KEY (<SupportRepId>) REFERENCES <Employee> (<EmployeeId>));
+INSERT INTO <Employee> VALUES (3, 'Peacock', 'Jane', 'Agent', '1947-09-19 00:00:00', NULL, NULL);
+INSERT INTO <Customer> VALUES
+  (1, 'Luís', 'Gonçalves', 'Embraer', 'Av. Faria Lima, 2170', 'São José dos Campos', 'SP', 'Brazil',
+  '12227-000', '+55 (12) 3923-5555', NULL, 'luisg@example.com', 3),
+  (2, 'Leonie', 'Köhler', NULL, 'Straße 34', 'Stuttgart', NULL, 'Germany', '70174', NULL, NULL,
+  'leonekohler@example.com', NULL)
+""",
+    {
+        "postgresql": {**_CHINOOK_SNAKE, "table": "customer", "time": "timestamp"},
+        "mariadb": {**{name: f"`{name}`" for name in _CHINOOK_CAMEL}, "time": "datetime"},
+        "sqlite": {**{name: f"[{name}]" for name in _CHINOOK_CAMEL}, "time": "DATETIME"},
+    },
     (),
     {
         "1": {"$name": "Luís Gonçalves", "$phone": "+55 (12) 3923-5555", "$email": "luisg@example.com"},
@@ -226,22 +213,21 @@ CHINOOK = UserTable(
 
 AUTHJS = UserTable(
     "Auth.js",
-    {"postgresql": "User"},
-    {
-        "postgresql": (
-            'CREATE TABLE "User" (id text PRIMARY KEY, name text, email text, "emailVerified" timestamp(3), image text)',
-            'CREATE UNIQUE INDEX "User_email_key" ON "User" (email)',
-            'CREATE TABLE "Account" (id text PRIMARY KEY, "userId" text NOT NULL REFERENCES "User" (id), type text,'
-            ' provider text, "providerAccountId" text, refresh_token text, access_token text, session_state text)',
-            'CREATE TABLE "Session" (id text PRIMARY KEY, "sessionToken" text NOT NULL, "userId" text NOT NULL'
-            ' REFERENCES "User" (id), expires timestamp(3))',
-            "INSERT INTO \"User\" VALUES ('cl9ebqhxk00003b600tymydho', 'Ann', 'ann@example.com',"
-            " '2026-01-02 03:04:05.678', 'https://example.com/a.png'),"
-            " ('cl9ebqhxk00013b60CASE', NULL, NULL, NULL, NULL)",
-            "INSERT INTO \"Account\" VALUES ('a1', 'cl9ebqhxk00003b600tymydho', 'oauth', 'github', '1', 'SECRET',"
-            " 'SECRET', NULL)",
-        )
-    },
+    "User",
+    """
+CREATE TABLE "User" (id text PRIMARY KEY, name text, email text, "emailVerified" timestamp(3), image text);
+CREATE UNIQUE INDEX "User_email_key" ON "User" (email);
+CREATE TABLE "Account" (id text PRIMARY KEY, "userId" text NOT NULL REFERENCES "User" (id), type text,
+  provider text, "providerAccountId" text, refresh_token text, access_token text, session_state text);
+CREATE TABLE "Session" (id text PRIMARY KEY, "sessionToken" text NOT NULL, "userId" text NOT NULL
+  REFERENCES "User" (id), expires timestamp(3));
+INSERT INTO "User" VALUES ('cl9ebqhxk00003b600tymydho', 'Ann', 'ann@example.com',
+  '2026-01-02 03:04:05.678', 'https://example.com/a.png'),
+  ('cl9ebqhxk00013b60CASE', NULL, NULL, NULL, NULL);
+INSERT INTO "Account" VALUES ('a1', 'cl9ebqhxk00003b600tymydho', 'oauth', 'github', '1', 'SECRET',
+  'SECRET', NULL)
+""",
+    {"postgresql": {}},
     ("refresh_token", "access_token", "sessionToken"),
     {
         "cl9ebqhxk00003b600tymydho": {
@@ -257,50 +243,47 @@ AUTHJS = UserTable(
 
 WORDPRESS = UserTable(
     "WordPress",
-    {"mariadb": "wp_users"},
-    {
-        "mariadb": (
-            "CREATE TABLE wp_users (ID bigint unsigned AUTO_INCREMENT PRIMARY KEY, user_login varchar(60) NOT NULL,"
-            " user_pass varchar(255) NOT NULL, user_nicename varchar(50) NOT NULL, user_email varchar(100) NOT NULL,"
-            " user_url varchar(100) NOT NULL, user_registered datetime NOT NULL DEFAULT '2020-01-01 00:00:00',"
-            " user_activation_key varchar(255) NOT NULL, user_status int NOT NULL, display_name varchar(250) NOT NULL)",
-            "CREATE TABLE wp_usermeta (umeta_id bigint unsigned AUTO_INCREMENT PRIMARY KEY, user_id bigint unsigned"
-            " NOT NULL, meta_key varchar(255), meta_value longtext)",
-            "SET STATEMENT sql_mode = '' FOR INSERT INTO wp_users VALUES (1, 'admin', '$P$SECRET', 'admin',"
-            " 'admin@example.com', '', '0000-00-00 00:00:00', 'SECRET', 0, 'The Admin')",
-        )
-    },
+    "wp_users",
+    """
+CREATE TABLE wp_users (ID bigint unsigned AUTO_INCREMENT PRIMARY KEY, user_login varchar(60) NOT NULL,
+  user_pass varchar(255) NOT NULL, user_nicename varchar(50) NOT NULL, user_email varchar(100) NOT NULL,
+  user_url varchar(100) NOT NULL, user_registered datetime NOT NULL DEFAULT '2020-01-01 00:00:00',
+  user_activation_key varchar(255) NOT NULL, user_status int NOT NULL, display_name varchar(250) NOT NULL);
+CREATE TABLE wp_usermeta (umeta_id bigint unsigned AUTO_INCREMENT PRIMARY KEY, user_id bigint unsigned
+  NOT NULL, meta_key varchar(255), meta_value longtext);
+SET STATEMENT sql_mode = '' FOR INSERT INTO wp_users VALUES (1, 'admin', '$P$SECRET', 'admin',
+  'admin@example.com', '', '0000-00-00 00:00:00', 'SECRET', 0, 'The Admin')
+""",
+    {"mariadb": {}},
     ("user_pass", "user_activation_key"),
     {"1": {"$name": "The Admin", "$email": "admin@example.com", "user_login": "admin"}},
 )
 USERMETA = UserTable(
     "WordPress attributes",
-    {"mariadb": "wp_usermeta"},
-    {
-        "mariadb": (
-            *WORDPRESS.statements["mariadb"],
-            "INSERT INTO wp_usermeta VALUES (1, 1, 'nickname', 'Chief'), (2, 1, 'session_tokens', 'SECRET'),"
-            " (3, 1, 'locale', 'de_DE'), (4, 2, 'nickname', 'Two''s \"nick\"'), (5, 2, 'Locale', NULL)",
-        )
-    },
+    "wp_usermeta",
+    WORDPRESS.script
+    + """;
+INSERT INTO wp_usermeta VALUES (1, 1, 'nickname', 'Chief'), (2, 1, 'session_tokens', 'SECRET'),
+  (3, 1, 'locale', 'de_DE'), (4, 2, 'nickname', 'Two''s "nick"'), (5, 2, 'Locale', NULL)
+""",
+    {"mariadb": {}},
     ("session_tokens",),
     {"1": {"locale": "de_DE"}, "2": {}},
-    named="wp_usermeta",
+    named=True,
 )
 CRM = UserTable(
     "CRM contacts",
-    {"postgresql": "Contacts"},
-    {
-        "postgresql": (
-            'CREATE TABLE "Contacts" ("ContactID" uuid PRIMARY KEY, "First Name" text, "Last Name" text,'
-            ' "E-Mail" text, "Mobile Phone" text, "order" integer, "group" text[], "select" jsonb, "when" date,'
-            ' "Größe" numeric(8,2), "Is Deleted" boolean, "Last Modified" timestamptz, "API Key" text,'
-            ' "Umsatz €" money, "Notes" text, "time" text)',
-            "INSERT INTO \"Contacts\" VALUES ('6b1b36cb-9d2f-4f6c-8f4e-0d4f7a0e8f11', 'Jörg', 'Müller',"
-            " 'joerg@example.com', '+49 170 1', 9007199254740993 % 1000, '{a,b}', '{\"a\": {\"b\": 1}}', '2026-01-31',"
-            " 10.50, false, now(), 'SECRET', 12.5, repeat('x', 300), 'noon')",
-        )
-    },
+    "Contacts",
+    """
+CREATE TABLE "Contacts" ("ContactID" uuid PRIMARY KEY, "First Name" text, "Last Name" text,
+  "E-Mail" text, "Mobile Phone" text, "order" integer, "group" text[], "select" jsonb, "when" date,
+  "Größe" numeric(8,2), "Is Deleted" boolean, "Last Modified" timestamptz, "API Key" text,
+  "Umsatz €" money, "Notes" text, "time" text);
+INSERT INTO "Contacts" VALUES ('6b1b36cb-9d2f-4f6c-8f4e-0d4f7a0e8f11', 'Jörg', 'Müller',
+  'joerg@example.com', '+49 170 1', 9007199254740993 % 1000, '{a,b}', '{"a": {"b": 1}}', '2026-01-31',
+  10.50, false, now(), 'SECRET', 12.5, repeat('x', 300), 'noon')
+""",
+    {"postgresql": {}},
     ("API Key",),
     {
         "6b1b36cb-9d2f-4f6c-8f4e-0d4f7a0e8f11": {
@@ -315,19 +298,17 @@ CRM = UserTable(
 )
 KUNDEN = UserTable(
     "Kunden",
-    dict.fromkeys(("mariadb", "sqlite"), "Kunden"),
-    _by_kind(
-        (
-            "CREATE TABLE <q>Kunden<q> (<q>Kundennummer<q> varchar(20) NOT NULL, <q>Vorname<q> varchar(50),"
-            " <q>Nachname<q> varchar(50), <q>E-Mail-Adresse<q> varchar(100), <q>Straße<q> varchar(100),"
-            " <q>geändert am<q> datetime, <q>gelöscht<q> bool, <q>Kennwort<q> varchar(50),"
-            " <q>Einstellungen<q> text, PRIMARY KEY (<q>Kundennummer<q>))",
-            "INSERT INTO <q>Kunden<q> VALUES ('K-1', 'Änne', 'Groß', 'aenne@example.com', 'Süderstraße 1',"
-            " '2026-01-01 00:00:00', false, 'SECRET', '{\"farbe\": \"grün\"}'),"
-            " ('K-2', 'Öse', 'Weg', 'oese@example.com', NULL, NULL, true, 'SECRET', '{}')",
-        ),
-        {"mariadb": {"q": "`"}, "sqlite": {"q": '"'}},
-    ),
+    "Kunden",
+    """
+CREATE TABLE <q>Kunden<q> (<q>Kundennummer<q> varchar(20) NOT NULL, <q>Vorname<q> varchar(50),
+  <q>Nachname<q> varchar(50), <q>E-Mail-Adresse<q> varchar(100), <q>Straße<q> varchar(100),
+  <q>geändert am<q> datetime, <q>gelöscht<q> bool, <q>Kennwort<q> varchar(50),
+  <q>Einstellungen<q> text, PRIMARY KEY (<q>Kundennummer<q>));
+INSERT INTO <q>Kunden<q> VALUES ('K-1', 'Änne', 'Groß', 'aenne@example.com', 'Süderstraße 1',
+  '2026-01-01 00:00:00', false, 'SECRET', '{"farbe": "grün"}'),
+  ('K-2', 'Öse', 'Weg', 'oese@example.com', NULL, NULL, true, 'SECRET', '{}')
+""",
+    {"mariadb": {"q": "`"}, "sqlite": {"q": '"'}},
     ("Kennwort",),
     {"K-1": {"$name": "Änne Groß", "Straße": "Süderstraße 1", "Einstellungen": {"farbe": "grün"}}},
 )

@@ -117,8 +117,7 @@ def _proposal(url: str, asked: str | None) -> Proposal:
     with _blaming("the URL"), closing(wiring.open_surveyor(url)) as surveyor:
         table = surveyor.table(asked) if asked is not None else _chosen(surveyor)
         survey = surveyor.survey(table)
-        rows = "" if survey.rows is None else f", about {survey.rows:,} rows"
-        click.echo(f"{surveyor.label}: {_shown(table)}{rows}")
+        click.echo(f"{surveyor.label}: {_shown(table)}" + (f", {survey.size}" if survey.size else ""))
         return propose(survey)
 
 

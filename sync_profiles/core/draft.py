@@ -17,7 +17,7 @@ VARIABLES = (DATABASE_URL, MIXPANEL_TOKEN)
 """What the configuration takes from the environment or from ``.env``."""
 
 _WIDTH = 118
-_REASON_AT_MAX = 60
+_REMARK_AT_MAX = 60
 _BARE = re.compile(r"[A-Za-z0-9_-]+")
 _HEAD = """\
 # Proposed by `sync-profiles init`: read it, change what is yours, then `sync-profiles check`.
@@ -28,8 +28,8 @@ _HEAD = """\
 url = "${{DATABASE_URL}}"
 
 [mixpanel]
-token = "${{MIXPANEL_TOKEN}}"
-region = "{region}"  # us, eu or in; in the wrong one Mixpanel accepts everything and shows nothing
+token = "${{MIXPANEL_TOKEN}}"  # Mixpanel, Settings, Project Details
+region = "{region}"                # us, eu or in; in the wrong one Mixpanel accepts everything and shows nothing
 # With a service account, `check` proves the token and profiles can be read back; sending needs none.
 #project_id = 123456
 #service_account = "${{MIXPANEL_SERVICE_ACCOUNT}}"
@@ -38,7 +38,10 @@ region = "{region}"  # us, eu or in; in the wrong one Mixpanel accepts everythin
 
 
 class Setting(msgspec.Struct, frozen=True):
-    """``key = value`` and the reason for it; not ``active``: a comment itself, to be taken up by hand."""
+    """``key = value`` and the reason for it; not ``active``: a comment itself, to be taken up by hand.
+
+    A reason that begins with a capital letter is a paragraph above it, any other a remark behind the value if that fits.
+    """
 
     key: str
     value: Json
@@ -102,17 +105,25 @@ def _dotenv_value(text: str) -> str:
 
 
 def _settings(settings: Sequence[Setting]) -> Iterator[str]:
-    """One line each, with the reason behind it in one column where that fits, else above it."""
+    """One line each; remarks stand behind the values in one column, sentences above as a paragraph of their own."""
     lines = [_assignment(setting) for setting in settings]
-    short = [len(line) for line in lines if len(line) <= _REASON_AT_MAX]
+    short = [len(line) for line, setting in zip(lines, settings, strict=True) if _is_remark(line, setting)]
     column = max(short, default=0) + 2
+    after_paragraph = False
     for line, setting in zip(lines, settings, strict=True):
-        why = _one_line(setting.why)
-        if why and len(line) < column and column + 2 + len(why) <= _WIDTH:
+        why, paragraph = _one_line(setting.why), setting.why[:1].isupper()
+        if paragraph or after_paragraph:
+            yield ""
+        after_paragraph = paragraph
+        if _is_remark(line, setting) and column + len("# ") + len(why) <= _WIDTH:
             yield f"{line.ljust(column)}# {why}"
-            continue
-        yield from _comment(why)
-        yield line
+        else:
+            yield from _comment(why)
+            yield line
+
+
+def _is_remark(line: str, setting: Setting) -> bool:
+    return bool(setting.why) and not setting.why[0].isupper() and len(line) <= _REMARK_AT_MAX
 
 
 def _assignment(setting: Setting) -> str:
@@ -123,6 +134,7 @@ def _assignment(setting: Setting) -> str:
 def _copied(names: Sequence[str]) -> Iterator[str]:
     if not names:
         return
+    yield ""
     yield from _comment("Columns that become properties of the same name.")
     listed = ", ".join(map(_string, names))
     if len(listed) + len("copy = []") <= _WIDTH:
@@ -198,5 +210,7 @@ def _string(text: str) -> str:
 
 
 def _quoted(text: str) -> str:
-    """A basic string of TOML; JSON's escapes are among its own, but for DEL."""
+    """A literal string of TOML where that spares escapes, else a basic one; JSON's escapes are valid but for DEL."""
+    if {'"', "\\"} & set(text) and "'" not in text and text.isprintable():
+        return f"'{text}'"
     return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")

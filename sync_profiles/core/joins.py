@@ -29,7 +29,7 @@ def links_joined(survey: Survey) -> list[Joined]:
         alias = said[-1] if said[-1].endswith("s") else f"{said[-1]}s"
         if alias not in taken and alias not in found:
             value = {"column": alias, "type": "list"}
-            why = "with the query above; here the list follows the table, in union it would only grow"
+            why = "With the query above. Here the list follows the table, in union it would only grow."
             found[alias] = Joined(_listing(survey, link, alias), Setting(alias, value, why, active=False))
     return list(found.values())
 

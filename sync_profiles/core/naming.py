@@ -46,7 +46,7 @@ _SIGN_IN = re.compile(
     r"visit|request|auth(entication)?)(_|$)"
     r"|(log_?in|sign_?in|logon|visit|session|access)s?_(count|counter|attempts|failures|ip)$"
     r"|(log_?in|sign_?in)_at$|failed_|_failed_|access_failed|lockout|^locked(_|$)|unlock|remember"
-    r"|confirmation_sent|reset_sent|activation_sent|unconfirmed|^(is_)?online$|consumed_timestep"
+    r"|_sent_at$|password_\w+_(at|on|date|time)$|unconfirmed|^(is_)?online$|consumed_timestep"
 )
 _ADDRESSES = re.compile(r"(^|_)ip(_?addr(ess)?)?$|(^|_)ip_|ip_address|user_agent|device_id|fingerprint")
 
@@ -100,6 +100,8 @@ def words(name: str) -> tuple[str, ...]:
 def is_secret(column: Column) -> bool:
     """Whether a column should not leave the database without being asked for by name; rather too often than not."""
     said, whole = words(column.name), folded(column.name)
+    if column.kind in _MOMENTS and not looks_secret(column.name):
+        return False
     if looks_secret(column.name) or looks_secret("_".join(said)) or any(part in whole for part in _SECRET_PARTS):
         return True
     pairs = {f"{first} {second}" for first, second in pairwise(said)}

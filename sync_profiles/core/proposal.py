@@ -20,6 +20,7 @@ from sync_profiles.core.survey import Survey
 from sync_profiles.core.types import Column, Json, Kind
 from sync_profiles.errors import ConfigError
 
+_PLAIN = re.compile(r"[a-z_]+")
 _NAME_BYTES_MAX = 63
 """PostgreSQL cuts longer names of columns."""
 _PUBLIC_IDS = ("uuid", "publicid", "externalid", "guid", "uid", "userid", "useruuid", "accountid", "externaluserid")
@@ -59,7 +60,7 @@ def _sync_name(table: str) -> str:
 
 def _origin(survey: Survey) -> Iterator[Setting]:
     table = survey.table
-    yield Setting("table", table.name, "" if survey.rows is None else f"about {survey.rows:,} rows; only ever read")
+    yield Setting("table", table.name, f"{survey.size}, only ever read" if survey.size else "")
     if table.schema is not None:
         yield Setting("schema", table.schema)
 
@@ -129,23 +130,24 @@ def _template(key: tuple[str, ...], by_name: dict[str, Column]) -> Json:
 
 def _detection(survey: Survey) -> Iterator[Setting]:
     change = naming.change_column(survey.table.columns, texts=survey.dialect == "sqlite")
-    if change is None:
-        if not survey.row_versions:
-            why = "There is no such column: every run reads all rows, and sends what differs."
-            yield Setting("cursor", "updated_at", why, active=False)
-        return
-    look = survey.look(change.name)
-    usable = not look.faulty and not (survey.sampled and look.nulls == survey.sampled)
     if survey.row_versions:
-        why = "PostgreSQL's row versions (xmin) find every change; this column is for `backfill --since` only."
-        yield Setting("cursor", change.name, why, active=False)
+        yield Setting(
+            "detect", "xmin", "what auto takes here: PostgreSQL's row versions find every change", active=False
+        )
+        if change is not None:
+            yield Setting("cursor", change.name, "only `backfill --since` would need it", active=False)
+    elif change is None:
+        why = "what auto takes here: no change column, so runs read every row and send what differs"
+        yield Setting("detect", "full", why, active=False)
     else:
+        look = survey.look(change.name)
+        usable = not look.faulty and not (survey.sampled and look.nulls == survey.sampled)
         yield Setting("cursor", change.name, " ".join(_of_change(survey, change)), active=usable)
 
 
 def _of_change(survey: Survey, change: Column) -> Iterator[str]:
     look = survey.look(change.name)
-    yield "Runs read the rows it has moved on, and all rows every 24 h (full_every)."
+    yield "The change column: runs read the rows in which it moved, and all rows every 24 h (full_every)."
     match survey.stamped_by:
         case "trigger":
             yield "A trigger sets it with every change."
@@ -167,9 +169,9 @@ def _where(survey: Survey) -> Iterator[Setting]:
     active = naming.active_column(survey.table.columns)
     if active is None:
         return
-    name = quoted(survey.dialect, active.name)
+    name = active.name if _PLAIN.fullmatch(active.name) else quoted(survey.dialect, active.name)
     condition = name if survey.dialect == "postgresql" and active.kind is Kind.BOOLEAN else f"{name} = 1"
-    why = f"To treat users with {active.name} = false as deleted (`deleted` wants the opposite):"
+    why = f"To treat users whose {active.name} is false as deleted (`deleted` wants the opposite):"
     yield Setting("where", condition, why, active=False)
 
 

@@ -110,10 +110,9 @@ def _names(survey: Survey, meant: dict[str, Column], rest: list[Column]) -> Iter
     if "$name" in meant:
         yield Setting("$name", meant["$name"].name)
     elif first is not None and last is not None and not {"{", "}"} & set(first.name + last.name):
-        whole = _is_filled(survey, first) and _is_filled(survey, last)
-        why = "" if whole else f"{first.name} or {last.name} is empty in some rows"
-        yield Setting("$name", {"template": f"{{{first.name}}} {{{last.name}}}"}, why, active=whole)
-        if not whole and login is not None:
+        fits, why = _full_name_fits(survey, first, last)
+        yield Setting("$name", {"template": f"{{{first.name}}} {{{last.name}}}"}, why, active=fits)
+        if not fits and login is not None:
             yield Setting("$name", login.name)
     elif login is not None:
         yield Setting("$name", login.name, "there is no other name")
@@ -122,9 +121,14 @@ def _names(survey: Survey, meant: dict[str, Column], rest: list[Column]) -> Iter
             yield Setting(name, column.name)
 
 
-def _is_filled(survey: Survey, column: Column) -> bool:
-    look = survey.look(column.name)
-    return survey.sampled > 0 and not (look.nulls or look.blanks)
+def _full_name_fits(survey: Survey, first: Column, last: Column) -> tuple[bool, str]:
+    """Whether both names together make one, and what there is to say of it. Empty texts would leave a blank."""
+    looks = [survey.look(first.name), survey.look(last.name)]
+    if not survey.sampled:
+        return False, "if neither can be empty text; there was no row to see"
+    if any(look.blanks for look in looks):
+        return False, f"{first.name} or {last.name} is empty in some rows"
+    return True, "left out where one of them is NULL" if any(look.nulls for look in looks) else ""
 
 
 def _own_setting(survey: Survey, column: Column) -> Setting | None:

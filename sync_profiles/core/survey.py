@@ -58,20 +58,28 @@ class Survey(msgspec.Struct, frozen=True, kw_only=True):
     """One table and what surrounds it.
 
     ``dialect`` is "postgresql", "mysql" or "sqlite". ``rows`` is an estimate, None when it is not known. ``looks`` are
-    of the first ``sampled`` rows. ``row_versions``: PostgreSQL's xmin finds its changes. ``stamped_by`` is what sets
-    the change column in the database, None: nothing that could be seen. ``attributes`` are the names in a table that
-    keeps one attribute a row.
+    of the first ``sampled`` rows, and there are ``more``. ``row_versions``: PostgreSQL's xmin finds its changes.
+    ``stamped_by`` is what sets the change column in the database, None: nothing that could be seen. ``attributes`` are
+    the names in a table that keeps one attribute a row.
     """
 
     dialect: str
     table: Table
     rows: int | None = None
     sampled: int = 0
+    more: bool = False
     looks: Mapping[str, Look] = {}
     row_versions: bool = False
     stamped_by: Literal["trigger", "column"] | None = None
     links: tuple[Link, ...] = ()
     attributes: tuple[str, ...] = ()
+
+    @property
+    def size(self) -> str:
+        """How many rows there are, in words: exact where all were seen, "" where nobody knows."""
+        if not self.more:
+            return "1 row" if self.sampled == 1 else f"{self.sampled:,} rows"
+        return "" if self.rows is None else f"about {self.rows:,} rows"
 
     def look(self, column: str) -> Look:
         """What is known of a column's values."""

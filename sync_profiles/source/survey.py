@@ -95,6 +95,7 @@ class Surveyor:
             table=table,
             rows=self._rows(table),
             sampled=len(rows),
+            more=len(rows) == SAMPLE_ROWS,
             looks=looked_at(looked, rows),
             row_versions=self._has_row_versions(table),
             stamped_by=self._stamped_by(table),
