@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 REGIONS = ("us", "eu", "in")
 TABLES_NAMED_MAX = 20
-_EXAMPLE = "postgresql://user:password@host/name, mysql://…, sqlite:////path/app.db"
+_EXAMPLE = "postgresql://user@host/name, mysql://…, sqlite:////path/app.db"
 
 
 @click.command(
@@ -55,8 +55,9 @@ def init(settings: Settings, /, *, url: str | None, table: str | None, output: s
     secrets = file.with_name(".env")
     had = config.dotenv_variables(secrets) if secrets.exists() else None
     variables = {**(had or {}), **os.environ}
-    url = _settled(url, variables)
-    proposal = _proposal(url, table)
+    url, origin = _settled(url, variables)
+    with _blaming(origin):
+        proposal = _proposal(url, table)
     token, region = _mixpanel(ask_token=had is None and MIXPANEL_TOKEN not in variables)
 
     written.write_config(file, config_text(proposal, region=region), replace=force)
@@ -78,22 +79,22 @@ def _on_terminal() -> bool:
     return sys.stdin.isatty() and sys.stderr.isatty()
 
 
-def _settled(given: str | None, variables: Mapping[str, str]) -> str:
-    """The address to look at, from the flag, the person, or a variable that is there already."""
+def _settled(given: str | None, variables: Mapping[str, str]) -> tuple[str, str]:
+    """The address to look at, and where it came from: the flag, the person, or a variable that is there already."""
     from sync_profiles.source.survey import settled_url
 
     url, origin = given or "", "--url"
     if given is None and _on_terminal():
         shown = f"${DATABASE_URL}" if variables.get(DATABASE_URL) else None
         url = click.prompt(f"Database ({_EXAMPLE})", default=shown, err=True)
-        given = None if url == shown else url
+        given, origin = None if url == shown else url, "the URL"
     if given is None:
         url, origin = variables.get(DATABASE_URL, ""), DATABASE_URL
     if not url:
         raise UsageError(f"no database is named: {DATABASE_URL} is not set", hint=f"--url {_EXAMPLE}")
     mask_url(url)
     with _blaming(origin):
-        return settled_url(url.strip())
+        return settled_url(url.strip()), origin
 
 
 def _mixpanel(*, ask_token: bool) -> tuple[str, str]:
@@ -114,7 +115,7 @@ def _proposal(url: str, asked: str | None) -> Proposal:
     from sync_profiles import wiring
     from sync_profiles.core.proposal import propose
 
-    with _blaming("the URL"), closing(wiring.open_surveyor(url)) as surveyor:
+    with closing(wiring.open_surveyor(url)) as surveyor:
         table = surveyor.table(asked) if asked is not None else _chosen(surveyor)
         survey = surveyor.survey(table)
         click.echo(f"{surveyor.label}: {_shown(table)}" + (f", {survey.size}" if survey.size else ""))
@@ -199,5 +200,5 @@ def _next(file: Path, secrets: Path, missing: Sequence[str], *, had: bool) -> st
         return f"Next: read {file}, then `{check}`."
     lines = " and ".join(f"{name}=…" for name in missing)
     if had:
-        return f"Next: {secrets} was there and is left as it is: add {lines}; read {file}, then `{check}`."
+        return f"Next: {secrets} was there and is as it was; write {lines} into it, read {file}, then `{check}`."
     return f"Next: fill in {lines} in {secrets}, read {file}, then `{check}`."

@@ -40,7 +40,7 @@ region = "{region}"                # us, eu or in; in the wrong one Mixpanel acc
 class Setting(msgspec.Struct, frozen=True):
     """``key = value`` and the reason for it; not ``active``: a comment itself, to be taken up by hand.
 
-    A reason that begins with a capital letter is a paragraph above it, any other a remark behind the value if that fits.
+    A reason with a capital letter first is a paragraph above it, any other a remark behind the value if that fits.
     """
 
     key: str

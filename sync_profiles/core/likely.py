@@ -74,9 +74,10 @@ def likely(tables: Sequence[Table]) -> list[Table]:
 def obvious(tables: Sequence[Table]) -> Table | None:
     """The one that needs no question; None where there is none, or two that could be it."""
     ranked = likely(tables)
-    if not ranked or score(ranked[0]) < _SURE:
-        return None
-    return ranked[0] if len(ranked) == 1 or score(ranked[0]) - score(ranked[1]) >= _LEAD else None
+    if len(ranked) < 2:
+        return next(iter(ranked), None)
+    first, second = score(ranked[0]), score(ranked[1])
+    return ranked[0] if first >= _SURE and first - second >= _LEAD else None
 
 
 def attributes(table: Table) -> Attributes | None:
