@@ -33,7 +33,6 @@ from sync_profiles.errors import ConfigError
 from sync_profiles.source.ahead import ReadAhead
 from sync_profiles.source.facts import SourceFacts
 from sync_profiles.source.sql import Database, Model, ModelSpec, open_database, open_source
-from sync_profiles.source.survey import Surveyor
 from sync_profiles.state.files import StateFiles, default_path, path_of
 from sync_profiles.state.lock import RunLock
 from sync_profiles.state.place import place_of
@@ -64,14 +63,6 @@ def _new_run_id() -> str:
 def surroundings(stop: Stop, observe: Observer) -> Surroundings:
     """What a run is given in production."""
     return Surroundings(clock=_SystemClock(), stop=stop, observe=observe, new_run_id=_new_run_id)
-
-
-SURVEY_TIMEOUT_S = 60.0
-
-
-def open_surveyor(url: str) -> Surveyor:
-    """Somebody who looks at a database before there is a configuration."""
-    return Surveyor(open_database(url, statement_timeout_s=SURVEY_TIMEOUT_S))
 
 
 # --- state ---------------------------------------------------------------------------------------------------------

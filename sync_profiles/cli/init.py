@@ -112,10 +112,10 @@ def _mixpanel(*, ask_token: bool) -> tuple[str, str]:
 
 
 def _proposal(url: str, asked: str | None) -> Proposal:
-    from sync_profiles import wiring
     from sync_profiles.core.proposal import propose
+    from sync_profiles.source.survey import open_surveyor
 
-    with closing(wiring.open_surveyor(url)) as surveyor:
+    with closing(open_surveyor(url)) as surveyor:
         table = surveyor.table(asked) if asked is not None else _chosen(surveyor)
         survey = surveyor.survey(table)
         click.echo(f"{surveyor.label}: {_shown(table)}" + (f", {survey.size}" if survey.size else ""))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from sync_profiles.core import naming
+from sync_profiles.core import naming, withheld
 from sync_profiles.core.survey import Table
 from sync_profiles.core.types import Kind
 
@@ -59,8 +59,8 @@ def score(table: Table) -> int:
     points += 25 if "$email" in meant else 0
     points += 10 if "$name" in meant or "$last_name" in meant else 0
     points += 5 if "$phone" in meant else 0
-    points += 10 if any(naming.is_secret(column) for column in table.columns) else 0
-    points += 10 if any(naming.is_sign_in(column) for column in table.columns) else 0
+    points += 10 if any(withheld.is_secret(column) for column in table.columns) else 0
+    points += 10 if any(withheld.is_sign_in(column) for column in table.columns) else 0
     points -= 20 if len(table.columns) < 3 else 0
     return points if table.primary_key else points - 10
 

@@ -1,4 +1,4 @@
-"""What the name of a column says that it holds: a secret, a trace of signing in, something Mixpanel has a name for.
+"""What the name of a column says that it holds: a time of change or deletion, something Mixpanel has a name for.
 
 Guesses, for a proposal that a person reads; nothing is sent or held back because of them.
 """
@@ -8,47 +8,17 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterable, Sequence
-from itertools import pairwise
 
-from sync_profiles.core.mapping_rules import looks_secret
 from sync_profiles.core.types import Column, Kind
 
 
-def _each(text: str, between: str | None = None) -> tuple[str, ...]:
+def _each(text: str) -> tuple[str, ...]:
     """Names that stand in one text: a list of hundreds of quoted ones would be pages long."""
-    return tuple(text.split(between))
+    return tuple(text.split())
 
 
 _WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
-_COUNTED = frozenset({Kind.INTEGER, Kind.DECIMAL, Kind.FLOAT})
 _MOMENTS = frozenset({Kind.INSTANT, Kind.DATETIME, Kind.DATE})
-
-_SECRET_PARTS = ("password", "passwd", "passwort", "kennwort", "passphrase", "passcode", "secret", "credential")
-_SECRET_WORDS = frozenset(
-    _each(
-        "pass pwd pw token tokens salt salted hash hashed digest encrypted crypted cipher ciphertext otp totp hotp "
-        "mfa cvv cvc ssn iban pin jwt apikey passkey passkeys webauthn fido cookie authtoken accesstoken "
-        "refreshtoken remembertoken"
-    )
-)
-_SECRET_PAIRS = frozenset(
-    _each(
-        "api key|private key|access key|secret key|auth key|activation key|encryption key|signing key|"
-        "license key|recovery code|recovery codes|backup code|backup codes|verification code|confirmation code|"
-        "reset code|login code|auth code|activation code|sms code|security answer|security question|security stamp|"
-        "concurrency stamp|two factor|credit card|card number|bank account|social security|"
-        "session id|session key|session data|reset key|remember me|unlock code|recovery key|national id",
-        "|",
-    )
-)
-_SIGN_IN = re.compile(
-    r"(last|current|previous|prev|first)_(log_?(in|on|ged_in)|sign_?in|signed_in|seen|activity|active|access|"
-    r"visit|request|auth(entication)?)(_|$)"
-    r"|(log_?in|sign_?in|logon|visit|session|access)s?_(count|counter|attempts|failures|ip)$"
-    r"|(log_?in|sign_?in)_at$|failed_|_failed_|access_failed|lockout|^locked(_|$)|unlock|remember"
-    r"|_sent_at$|password_\w+_(at|on|date|time)$|unconfirmed|^(is_)?online$|consumed_timestep"
-)
-_ADDRESSES = re.compile(r"(^|_)ip(_?addr(ess)?)?$|(^|_)ip_|ip_address|user_agent|device_id|fingerprint")
 
 _CHANGE = _each(
     "updatedat updated updatedon updatedate updateddate dateupdated updatetime updatedtime lastupdated lastupdatedat "
@@ -95,36 +65,6 @@ def words(name: str) -> tuple[str, ...]:
     """The words of a name in any of the usual spellings: ``resetPasswordToken`` is reset, password, token."""
     plain = unicodedata.normalize("NFKD", name.replace("ß", "ss"))
     return tuple(word.lower() for word in _WORDS.findall("".join(c for c in plain if not unicodedata.combining(c))))
-
-
-def is_secret(column: Column) -> bool:
-    """Whether a column should not leave the database without being asked for by name; rather too often than not."""
-    said, whole = words(column.name), folded(column.name)
-    if column.kind in _MOMENTS and not looks_secret(column.name):
-        return False
-    if looks_secret(column.name) or looks_secret("_".join(said)) or any(part in whole for part in _SECRET_PARTS):
-        return True
-    pairs = {f"{first} {second}" for first, second in pairwise(said)}
-    if pairs & _SECRET_PAIRS or any(
-        pair.replace(" ", "") in whole for pair in ("api key", "private key", "two factor")
-    ):
-        return True
-    counted = column.kind in _COUNTED | {Kind.BOOLEAN} and not {"pin", "ssn", "cvv", "cvc", "otp"} & set(said)
-    return not counted and (bool(_SECRET_WORDS & set(said)) or whole.endswith(("token", "hash", "salt", "apikey")))
-
-
-def is_sign_in(column: Column) -> bool:
-    """Whether a column is written by signing in, not by a change of the user."""
-    return _SIGN_IN.search("_".join(words(column.name))) is not None
-
-
-def is_device(column: Column) -> bool:
-    """Whether a column tells of a device or its address."""
-    return _ADDRESSES.search("_".join(words(column.name))) is not None or column.type_name in {
-        "inet",
-        "cidr",
-        "macaddr",
-    }
 
 
 def change_column(columns: Sequence[Column], *, texts: bool) -> Column | None:

@@ -15,7 +15,7 @@ from sync_profiles.core import naming
 from sync_profiles.core.draft import Proposal, Setting
 from sync_profiles.core.joins import attribute_query, join_settings, quoted
 from sync_profiles.core.likely import Attributes, attributes
-from sync_profiles.core.proposed_properties import proposed_properties
+from sync_profiles.core.proposed_properties import fits_template, proposed_properties
 from sync_profiles.core.survey import Survey
 from sync_profiles.core.types import Column, Json, Kind
 from sync_profiles.errors import ConfigError
@@ -121,8 +121,10 @@ def _identity(survey: Survey, key: tuple[str, ...]) -> Setting:
 
 
 def _template(key: tuple[str, ...], by_name: dict[str, Column]) -> Json:
-    usable = [name for name in key if not {"{", "}"} & set(name) and by_name[name].kind is not Kind.BYTES]
-    return {"template": ":".join(f"{{{name}}}" for name in usable)} if usable else {"column": key[0], "type": "uuid"}
+    if not all(fits_template(name) and by_name[name].kind is not Kind.BYTES for name in key):
+        hint = "write a sync with a query by hand, in which one column is the ID"
+        raise ConfigError(f"the primary key ({', '.join(key)}) makes no one ID", hint=hint)
+    return {"template": ":".join(f"{{{name}}}" for name in key)}
 
 
 # --- changes and removals ------------------------------------------------------------------------------------------

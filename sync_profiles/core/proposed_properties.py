@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from sync_profiles.core import naming
+from sync_profiles.core import naming, withheld
 from sync_profiles.core.draft import LeftOut, Properties, Setting
 from sync_profiles.core.joins import links_joined
 from sync_profiles.core.mapping_rules import FORBIDDEN, NAME_CHARACTERS_MAX
@@ -27,15 +27,9 @@ def proposed_properties(survey: Survey, used: set[str]) -> Properties:
     rest = [column for column in columns if column is not created]
     named = list(_named(survey, rest))
     taken = {setting.value for setting in named if setting.active and isinstance(setting.value, str)}
-    copied, renamed = [], []
-    for column in rest:
-        own = _own_setting(survey, column)
-        if column.name in taken:
-            continue
-        if own is None:
-            copied.append(column.name)
-        else:
-            renamed.append(own)
+    plain = [column for column in rest if column.name not in taken]
+    copied = [column.name for column in plain if not _needs_own_setting(survey, column)]
+    renamed = list(_own_settings(survey, [column for column in plain if _needs_own_setting(survey, column)]))
     if not (copied or renamed or once or any(setting.active for setting in named)):
         renamed.append(Setting("source", {"value": survey.table.name}, "there is nothing else to send"))
     joined = [one.property for one in links_joined(survey)]
@@ -57,13 +51,13 @@ def _left_out(survey: Survey, used: set[str]) -> Iterator[LeftOut]:
 def _objection(survey: Survey, column: Column) -> str | None:
     """Why a column should not be sent; None when nothing speaks against it."""
     look = survey.look(column.name)
-    if naming.is_secret(column):
+    if withheld.is_secret(column):
         return "looks like a secret"
-    if naming.is_sign_in(column):
+    if withheld.is_sign_in(column):
         return "sign-in bookkeeping, which changes although the user does not; events tell it better"
     if naming.tells_of_change(column.name):
         return "moves with every change of the row, and would send the profile each time"
-    if naming.is_device(column):
+    if withheld.is_device(column):
         return "address or fingerprint of a device: personal, and rarely wanted in a profile"
     if column.kind is Kind.BYTES:
         return 'binary ({ column = "…", type = "uuid" } sends 16 bytes as UUID, type = "string" UTF-8 as text)'
@@ -109,7 +103,7 @@ def _names(survey: Survey, meant: dict[str, Column], rest: list[Column]) -> Iter
     login = next((column for column in rest if naming.folded(column.name) in _LOGINS), None)
     if "$name" in meant:
         yield Setting("$name", meant["$name"].name)
-    elif first is not None and last is not None and not {"{", "}"} & set(first.name + last.name):
+    elif first is not None and last is not None and fits_template(first.name) and fits_template(last.name):
         fits, why = _full_name_fits(survey, first, last)
         yield Setting("$name", {"template": f"{{{first.name}}} {{{last.name}}}"}, why, active=fits)
         if not fits and login is not None:
@@ -131,19 +125,29 @@ def _full_name_fits(survey: Survey, first: Column, last: Column) -> tuple[bool, 
     return True, "left out where one of them is NULL" if any(look.nulls for look in looks) else ""
 
 
-def _own_setting(survey: Survey, column: Column) -> Setting | None:
-    """A property that cannot simply be called like its column; None for one that can."""
-    name = column.name
-    if name in FORBIDDEN or name.startswith(("$", "mp_")) or name.lower() in _MIXPANELS or name != name.strip():
-        return Setting(_free_name(survey, name), name, "its own name means something to Mixpanel")
-    if survey.look(name).objects:
-        return Setting(name, {"column": name, "type": "json"}, "text that holds JSON")
-    return None
+def _needs_own_setting(survey: Survey, column: Column) -> bool:
+    return _is_mixpanels(column.name) or survey.look(column.name).objects
 
 
-def _free_name(survey: Survey, name: str) -> str:
+def _own_settings(survey: Survey, columns: list[Column]) -> Iterator[Setting]:
+    """Properties that cannot simply be called like their columns, or are more than their text."""
     taken = {column.name for column in survey.table.columns}
-    free = f"user_{name.strip().lstrip('$')}"
-    while free in taken:
-        free = f"user_{free}"
-    return free
+    for column in columns:
+        name = column.name
+        if _is_mixpanels(name):
+            name = f"user_{name.strip().lstrip('$')}"
+            while name in taken:
+                name = f"user_{name}"
+            taken.add(name)
+        value = {"column": column.name, "type": "json"} if survey.look(column.name).objects else column.name
+        why = "text that holds JSON" if name == column.name else "its own name means something to Mixpanel"
+        yield Setting(name, value, why)
+
+
+def _is_mixpanels(name: str) -> bool:
+    return name in FORBIDDEN or name.startswith(("$", "mp_")) or name.lower() in _MIXPANELS or name != name.strip()
+
+
+def fits_template(column: str) -> bool:
+    """Whether a template can name a column."""
+    return column == column.strip() != "" and not {"{", "}"} & set(column)

@@ -8,12 +8,12 @@ from typing import Any, TypeVar
 
 import sqlalchemy as sa
 
-from sync_profiles.core import likely, naming
+from sync_profiles.core import likely, naming, withheld
 from sync_profiles.core.survey import Link, Survey, Table, looked_at
 from sync_profiles.core.types import Column, Kind
 from sync_profiles.errors import AccessError, ConfigError, UsageError
 from sync_profiles.source.catalogue import CATALOGUES, Stamped
-from sync_profiles.source.database import Database, driver_url
+from sync_profiles.source.database import Database, driver_url, open_database
 from sync_profiles.source.dialect import Extent
 from sync_profiles.source.statements import AsStored, nearest
 from sync_profiles.source.versions import RowVersions, row_versions
@@ -23,10 +23,16 @@ TABLES_DESCRIBED_MAX = 60
 """Of a database with hundreds of tables only those with the likeliest names are looked at."""
 LINKS_LOOKED_AT_MAX = 20
 SAMPLE_ROWS = 2000
+STATEMENT_TIMEOUT_S = 60.0
 ATTRIBUTE_ROWS = 100_000
 ATTRIBUTES_MAX = 100
 _LINK_COLUMNS_MAX = 5
 _LABELS = ("name", "title", "slug", "label", "code")
+
+
+def open_surveyor(url: str) -> Surveyor:
+    """Somebody who looks at the database at a URL; nothing is connected before the first question."""
+    return Surveyor(open_database(url, statement_timeout_s=STATEMENT_TIMEOUT_S))
 
 
 def settled_url(url: str) -> str:
@@ -88,7 +94,9 @@ class Surveyor:
 
         What looks like a secret and what is binary is not even read.
         """
-        looked = [column for column in table.columns if column.kind is not Kind.BYTES and not naming.is_secret(column)]
+        looked = [
+            column for column in table.columns if column.kind is not Kind.BYTES and not withheld.is_secret(column)
+        ]
         rows = self._database.fetch(self._select(table, looked).limit(SAMPLE_ROWS)) if looked else []
         return Survey(
             dialect=self._dialect.name,
