@@ -10,6 +10,8 @@ from sync_profiles.core.survey import Table
 from sync_profiles.core.types import Kind
 
 _SURE, _LEAD, _WORTH = 50, 20, 20
+_OF_STAFF = 40
+_NOISE = frozenset(("entity", "table", "tbl", "master", "base", "main", "list", "records"))
 _PEOPLE = {
     **dict.fromkeys(("user", "users", "benutzer", "appuser", "appusers", "useraccount", "useraccounts"), 60),
     **dict.fromkeys(("customer", "customers", "member", "members", "subscriber", "subscribers"), 50),
@@ -42,11 +44,11 @@ class Attributes(NamedTuple):
 
 def name_score(name: str) -> int:
     """How much a table's name alone speaks for it."""
-    whole, said = naming.folded(name), naming.words(name)
-    if whole in _PEOPLE:
-        return _PEOPLE[whole]
+    if naming.folded(name) in _PEOPLE:
+        return _PEOPLE[naming.folded(name)]
+    said = [word for word in naming.words(name) if word not in _NOISE]
     if said and said[-1] in _PEOPLE:
-        return max(0, _PEOPLE[said[-1]] - 5)
+        return _PEOPLE[said[-1]] - (_OF_STAFF if said[0] in {"admin", "staff"} else 5)
     return -10 if any(word in _PEOPLE for word in said) else 0
 
 

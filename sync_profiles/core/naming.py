@@ -32,7 +32,7 @@ _ACTIVE = _each("isactive active enabled isenabled aktiv")
 _CREATED = _each(
     "createdat created createdon createddate datecreated creationdate createtime createdtime createdate datejoined "
     "joinedat joinedon joined joindate registeredat registered registrationdate dateregistered userregistered signupat "
-    "signedupat signupdate insertedat addedat createdattime erstelltam angelegtam registriertam ctime"
+    "signedupat signupdate insertedat addedat createdattime dateentered erstelltam angelegtam registriertam ctime"
 )
 
 _RESERVED: dict[str, tuple[str, ...]] = {
@@ -45,7 +45,8 @@ _RESERVED: dict[str, tuple[str, ...]] = {
     "$last_name": ("lastname", "familyname", "surname", "lname", "nachname", "familienname", "last", "apellido"),
     "$phone": _each(
         "phone phonenumber telephone mobile mobilephone mobilenumber cellphone cell telephonenumber phone1 tel telefon "
-        "telefonnummer phoneno handy mobil mobilnummer contactphone primaryphone businessphone msisdn workphone"
+        "telefonnummer phoneno handy mobil mobilnummer contactphone primaryphone businessphone msisdn workphone "
+        "phonemobile phonework phonehome"
     ),
     "$avatar": _each(
         "avatar avatarurl image imageurl photo photourl picture pictureurl profilepicture profilepictureurl "

@@ -38,6 +38,15 @@ RAILS = [
         ([table("User", "name", "email"), table("Account", "userId", "access_token"), table("Session")], "User"),
         ([table("wp_users", "user_login", "user_pass", "user_email"), table("wp_posts", "post_title")], "wp_users"),
         ([table("tbl_kunde", "Nachname", "Vorname", "E-Mail"), table("tbl_auftrag", "Betrag")], "tbl_kunde"),
+        ([table("customer_entity", "email", "firstname", "lastname", "rp_token"), table("logs")], "customer_entity"),
+        (
+            [table("tbl_users", "email", "name", "password"), table("admin_user", "email", "password", "logdate")],
+            "tbl_users",
+        ),
+        (
+            [table("AspNetUsers", "Email", "PasswordHash"), table("AspNetUserRoles"), table("AspNetRoles")],
+            "AspNetUsers",
+        ),
         ([table("people", "full_name", "email"), table("companies", "name")], "people"),
         ([table("registrations", "email", "first_name", "last_name"), table("logs", "line")], "registrations"),
     ],
