@@ -210,13 +210,28 @@ def wait_until(condition: Callable[[], object], patience_s: float = PATIENCE_S) 
 
 
 def on_terminal(
-    arguments: Sequence[str], *, cwd: Path, environ: Mapping[str, str], answer: bytes = b""
+    arguments: Sequence[str],
+    *,
+    cwd: Path,
+    environ: Mapping[str, str],
+    answer: bytes = b"",
+    replies: Sequence[tuple[str, str]] = (),
 ) -> tuple[int, str]:
-    """Run a command on a pseudo terminal, type ``answer``; exit code and everything that was painted."""
+    """Run a command on a pseudo terminal, type ``answer``; exit code and everything that was painted.
+
+    ``replies``: once the first text of a pair is painted, the second is typed, one pair after the other.
+    """
     ours, theirs = pty.openpty()
-    painted = b""
+    painted, waiting, heard = b"", list(replies), 0
     with subprocess.Popen(
-        [*COMMAND, *arguments], stdin=theirs, stdout=theirs, stderr=theirs, cwd=cwd, env=dict(environ), close_fds=True
+        [*COMMAND, *arguments],
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        cwd=cwd,
+        env=dict(environ),
+        close_fds=True,
+        start_new_session=True,  # or a question for a password would go to the terminal of whoever runs the tests
     ) as process:
         os.close(theirs)
         os.write(ours, answer)
@@ -230,5 +245,10 @@ def on_terminal(
                 if not chunk:
                     break
                 painted += chunk
+            if waiting and waiting[0][0].encode() in painted[heard:]:
+                question, reply = waiting.pop(0)
+                heard = painted.index(question.encode(), heard) + len(question.encode())
+                os.write(ours, f"{reply}\n".encode())
         os.close(ours)
+        assert not waiting, f"was not asked: {waiting[0][0]}; {painted!r}"
         return process.wait(PATIENCE_S), painted.decode("utf-8", "replace")

@@ -11,6 +11,7 @@ from sync_profiles import __version__
 from sync_profiles.cli.command import Group, epilog
 
 _COMMANDS = {
+    "init": ("sync_profiles.cli.init:init", "Look at the database and propose a configuration."),
     "check": ("sync_profiles.cli.check:check", "Find out before a run what would go wrong in it."),
     "run": ("sync_profiles.cli.run:run", "The hourly run: send what changed."),
     "backfill": ("sync_profiles.cli.backfill:backfill", "Send every selected row again, by hand."),
@@ -23,7 +24,7 @@ _COMMANDS = {
     "config": ("sync_profiles.cli.config:config", "Show the resolved configuration, or its schema for editors."),
     "state": ("sync_profiles.cli.state:state", "Take out what is remembered between runs, or start over."),
 }
-"""The most used first; a test holds each line against the command's own."""
+"""In the order in which they are needed; a test holds each line against the command's own."""
 
 
 @click.group(

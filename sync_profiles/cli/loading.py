@@ -35,8 +35,8 @@ def _mask_secrets(config: Config) -> None:
     for secret in (mixpanel.token, mixpanel.service_secret, config.run.healthcheck_url):
         _mask(secret)
     for url in (config.source.url, config.state.url):
-        _mask(url)
-        _mask_password(url)
+        if url is not None:
+            mask_url(url.reveal())
 
 
 def _mask(secret: Secret | None) -> None:
@@ -45,12 +45,13 @@ def _mask(secret: Secret | None) -> None:
     register_secret(secret.reveal() if secret else None)
 
 
-def _mask_password(url: Secret | None) -> None:
-    """A driver's message may quote the password alone, decoded."""
+def mask_url(url: str) -> None:
+    """The address of a database, and its password: a driver's message may quote that alone, decoded."""
     from sync_profiles.observe.redact import register_secret
 
+    register_secret(url)
     try:
-        password = urlsplit(url.reveal()).password if url else None
+        password = urlsplit(url).password
     except ValueError:  # a bracket too many; whoever connects will say so
         return
     register_secret(unquote(password) if password else None)

@@ -1,9 +1,12 @@
-"""TOML and environment to ``Config``: ``load`` from the files, ``parse`` from a text, ``resolved`` for people."""
+"""TOML and environment to ``Config``: ``load`` from the files, ``parse`` from a text, ``resolved`` for people.
+
+``written`` is the way back, for a configuration that is proposed.
+"""
 
 from __future__ import annotations
 
 from sync_profiles.config.document import parse
-from sync_profiles.config.files import load
+from sync_profiles.config.files import dotenv_variables, load
 from sync_profiles.config.forms import parse_duration
 from sync_profiles.config.model import (
     Config,
@@ -24,6 +27,7 @@ __all__ = [
     "SourceConfig",
     "StateConfig",
     "SyncConfig",
+    "dotenv_variables",
     "json_schema",
     "load",
     "parse",

@@ -30,7 +30,7 @@ def load(path: str | None, environ: Mapping[str, str]) -> Config:
         _decoded(file, content),
         environ,
         path=str(file),
-        dotenv=_dotenv(file.with_name(".env")),
+        dotenv=dotenv_variables(file.with_name(".env")),
         read_query=lambda name: file.parent.joinpath(name).read_text(encoding="utf-8-sig"),
         readable_by_others=stat.S_ISREG(mode) and bool(mode & _OTHERS_READ),
     )
@@ -73,7 +73,7 @@ def _decoded(file: Path, content: bytes) -> str:
         raise ConfigError(f"{file}:{line}: not UTF-8 text", hint="save the file as UTF-8") from error
 
 
-def _dotenv(file: Path) -> dict[str, str]:
+def dotenv_variables(file: Path) -> dict[str, str]:
     """The variables of an ``.env`` file, taken literally; nothing when there is none."""
     try:
         content = file.read_bytes()

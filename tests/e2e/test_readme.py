@@ -20,8 +20,8 @@ from sync_profiles.core.types import RunSummary
 
 README = (Path(__file__).parents[2] / "README.md").read_text("utf-8")
 BLOCKS = re.findall(r"^```(\w*)\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
-NOT_RUN = {"sync-profiles demo"}
-"""Run by a test of its own."""
+NOT_RUN = {"sync-profiles demo", "sync-profiles init"}
+"""Run by tests of their own; ``init`` in an empty folder."""
 
 
 def block(containing: str, language: str = "") -> str:
