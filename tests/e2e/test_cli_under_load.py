@@ -62,7 +62,7 @@ class Application:
         try:
             while not self._over.is_set():
                 with engine.connect() as connection:
-                    self._transaction(connection, chance, lambda: chance.randrange(ROWS // of) * of + one)
+                    self._transaction(connection, chance, lambda: 1 + chance.randrange(ROWS // of) * of + one)
         except BaseException as error:
             self.errors.append(error)
 
