@@ -37,7 +37,7 @@ def refused_at_every_size(place: Workplace, program: Forks, prepare: Callable[[]
             place.assert_equal()
             return refused
         assert outcome.code == 74, (size, outcome)
-        assert str(place.state) in outcome.err
+        assert "the state" in outcome.err or "cannot lock" in outcome.err, (size, outcome)
         after = run(place, program)
         assert after.code == 0, (size, outcome, after)
         place.assert_equal()
@@ -98,8 +98,8 @@ class Damage:
         outcome = run(place, self.program, "--json")
         if outcome.code in {74, 3}:
             self.refused += 1
-            assert str(place.state) in outcome.err or outcome.json["outcome"] == "stopped", (what, outcome)
-            assert place.sandbox.requests == () or outcome.json["sent"] < ROWS / 2, (what, outcome)
+            assert "the state" in outcome.err, (what, outcome)
+            assert len(place.sandbox.requests) <= 1, (what, outcome)
             return
         assert outcome.code == 0, (what, outcome)
         assert outcome.json["sent"] < ROWS / 2, (what, "a silent empty start", outcome)
@@ -129,6 +129,6 @@ def test_a_flipped_byte_or_a_cut_file_is_refused_or_does_no_harm(place: Workplac
 @pytest.mark.parametrize("seed", range(4))
 def test_any_flipped_byte_or_cut_is_refused_or_does_no_harm(place: Workplace, program: Forks, seed: int) -> None:
     damage = Damage(place, program)
-    damage.flip_each_page(random.Random(seed), 60)
+    damage.flip_each_page(random.Random(seed), 25)
     damage.cut_short(1500)
     print(f"seed {seed}: {damage.rounds} damaged states, {damage.refused} of them refused")
