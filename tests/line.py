@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import random
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -239,3 +240,19 @@ def poison(*ids: str) -> Any:
 def fault(kind: str, **more: Any) -> Fault:
     """One fault."""
     return Fault(kind, **more)  # type: ignore[arg-type]
+
+
+REFUSING = (401, 404, 413, 429)
+"""HTTP's word that nothing was done; 400 is not, since good records of a refused request may be stored."""
+
+
+def random_fault(chance: random.Random, skip_max: int = 5) -> Fault:
+    """A fault that Mixpanel, or the way to it, could have: what says that nothing was done did nothing."""
+    kind = chance.choice(["status", "reset", "zombie", "html", "empty", "bare", "wrong_count", "truncated"])
+    code = chance.choice([400, 500, 503, *REFUSING])
+    applied = chance.choice(["none", "half", "all"])
+    if kind == "bare":  # for a single record a 1 is Mixpanel's word that it was taken
+        applied = "all"
+    if kind == "status" and code in REFUSING:
+        applied = "none"
+    return fault(kind, skip=chance.randint(0, skip_max), code=code, applied=applied, times=chance.randint(1, 2))

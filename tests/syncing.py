@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -17,8 +17,20 @@ from sources import no_wait
 
 from sync_profiles.core.events import Event, Warned
 from sync_profiles.core.mapping import compile_mapping
+from sync_profiles.core.ports import Source
 from sync_profiles.core.scanplan import lookback_s
-from sync_profiles.core.types import Accepted, Batch, Kind, Limit, MappingSpec, Property, RunSummary, Verdict
+from sync_profiles.core.types import (
+    Accepted,
+    Batch,
+    Kind,
+    Limit,
+    MappingSpec,
+    Page,
+    Property,
+    RunSummary,
+    ScanPlan,
+    Verdict,
+)
 from sync_profiles.engine.backfill import Selection, backfill_sync
 from sync_profiles.engine.course import Surroundings
 from sync_profiles.engine.ending import RunResult
@@ -36,6 +48,7 @@ class Mirror:
 
     profiles: dict[str, dict[str, Any]] = field(default_factory=dict)
     lock: threading.Lock = field(default_factory=threading.Lock)
+    deleted: int = 0
 
     def send(self, batch: Batch) -> Verdict:
         with self.lock:
@@ -46,6 +59,7 @@ class Mirror:
     def _apply(self, record: Mapping[str, Any]) -> None:
         key = record["$distinct_id"]
         if "$delete" in record:
+            self.deleted += 1
             self.profiles.pop(key, None)
             return
         profile = self.profiles.setdefault(key, {})
@@ -66,6 +80,21 @@ class FreeLock:
         pass
 
 
+class Interrupted:
+    """A source that does something after each page it has read, before the next; the pages are counted from 1."""
+
+    def __init__(self, inner: Source, after: Callable[[int], None]) -> None:
+        self._inner, self._after = inner, after
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)
+
+    def pages(self, plan: ScanPlan) -> Iterator[Page]:
+        for number, page in enumerate(self._inner.pages(plan), 1):
+            yield page
+            self._after(number)
+
+
 @dataclass
 class Syncing:
     """One sync of ``table``, whose properties are named like its ``columns``; every run opens the source anew."""
@@ -79,6 +108,7 @@ class Syncing:
     state: MemoryState = field(default_factory=MemoryState)
     warned: dict[str, str] = field(default_factory=dict)
     numbers: Any = field(default_factory=lambda: itertools.count(1))
+    after_page: Callable[[int], None] = lambda _number: None
 
     @property
     def table(self) -> str:
@@ -126,7 +156,8 @@ class Syncing:
 
     def assert_equal(self) -> None:
         """Mixpanel holds what the table holds."""
-        assert self.differing() == {}
+        differing = self.differing()
+        assert not differing, (len(differing), sorted(differing.items())[:3])
 
     def _sync(self) -> Sync:
         return Sync("users", self.state, FreeLock(), self._parts, self._outlet)
@@ -145,7 +176,7 @@ class Syncing:
         mapper = compile_mapping(mapping, tuple(model.columns.values()), model.primary_key, token="t")
         source = open_source(model, mapper.columns, distinct_id=None)
         policy = Policy("delete", ANY, ANY, self.full_every_s, lookback_s(None, Kind.INSTANT))
-        return Parts(ReadAhead(source), mapper, make.identity(), policy)
+        return Parts(ReadAhead(Interrupted(source, self.after_page)), mapper, make.identity(), policy)
 
     def _outlet(self, attempt: Any) -> Outlet:
         return Outlet(self.mirror, lambda: 2, 2, 500)

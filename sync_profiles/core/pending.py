@@ -112,3 +112,26 @@ def unmappable_row(entry: Unmappable, now: float, before: PendingRow | None) -> 
 
 def _attempts(before: PendingRow | None, code: str) -> int:
     return before.attempts + 1 if before is not None and before.rejected and before.code == code else 1
+
+
+def failing_row(profile: Outgoing, reason: str, now: float, before: PendingRow | None) -> PendingRow:
+    """Rejected like a refused one, but what was sent may have been applied, or may still be.
+
+    A removal keeps the code that says why it is wanted.
+    """
+    removal = profile.fingerprint is None
+    code = profile.cause if removal else UNANSWERED
+    attempts = _attempts(before, code)
+    return PendingRow(
+        kind="gone" if removal else "row",
+        key=profile.key,
+        distinct_id=profile.distinct_id,
+        code=code,
+        reason=reason,
+        rejected=True,
+        attempts=attempts,
+        since=now,
+        next_try_at=now + pending_backoff_s(attempts),
+        fingerprint=profile.fingerprint,
+        shape=written(profile.shape, profile.distinct_id, before),
+    )

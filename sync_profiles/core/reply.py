@@ -50,7 +50,7 @@ def reply_verdict(
         return Refused(_http_reason(status, body, mask), ConfigError.exit_code)
     if 300 <= status < 400:
         return Refused(f"HTTP {status}: a redirect, which is never followed", ConfigError.exit_code)
-    return Uncertain(f"HTTP {status}")
+    return Uncertain(f"HTTP {status}", failed=status >= 500)
 
 
 def retry_after_s(value: str, now_s: float | None) -> float | None:

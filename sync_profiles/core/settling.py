@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from sync_profiles.core.gone import DELETE_AGAIN, DELETED, REKEYED, gone_row, removed_again
-from sync_profiles.core.pending import DOUBTFUL, SECOND_LOOK_S, UNANSWERED, refused_row, second_look
+from sync_profiles.core.pending import DOUBTFUL, SECOND_LOOK_S, UNANSWERED, failing_row, refused_row, second_look
 from sync_profiles.core.types import (
     Acknowledged,
     DistinctId,
@@ -49,6 +49,7 @@ def settlement_of(step: Step, *, now: float, waiting: Mapping[Key, PendingRow]) 
             if not _removal(profile)
         ]
     pending += [refused_row(profile, reason, now, waiting.get(profile.key)) for profile, reason in step.rejected]
+    pending += [failing_row(profile, reason, now, waiting.get(profile.key)) for profile, reason in step.failing]
     return Settlement(acknowledged=acknowledged, forgotten=forgotten, resolved=resolved, pending=pending)
 
 

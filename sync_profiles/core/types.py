@@ -265,6 +265,16 @@ class Outgoing(msgspec.Struct, frozen=True, gc=False):
     doubt: Doubt = "none"
 
 
+class Suspicion(msgspec.Struct, frozen=True):
+    """Mixpanel failed (5xx) at these profiles, first at ``since`` (monotonic seconds), and they may be the reason.
+
+    ``waited``: nothing is left to find out; from now on they wait like everything else until Mixpanel is back.
+    """
+
+    since: float
+    waited: bool = False
+
+
 class Batch(msgspec.Struct, frozen=True):
     """The profiles of one request. ``number`` is unique within a run; deletes never share a batch with others."""
 
@@ -272,6 +282,7 @@ class Batch(msgspec.Struct, frozen=True):
     profiles: tuple[Outgoing, ...]
     group: bool = False
     """Group profiles go to /groups, users to /engage."""
+    suspicion: Suspicion | None = None
 
     @property
     def records(self) -> int:
@@ -323,9 +334,24 @@ class Throttled(msgspec.Struct, frozen=True):
 
 
 class Uncertain(msgspec.Struct, frozen=True):
-    """Nobody knows whether it was applied: time-out, reset, 5xx, an answer that is not Mixpanel's."""
+    """Nobody knows whether it was applied: time-out, reset, 5xx, an answer that is not Mixpanel's.
+
+    ``failed``: it was an answer, that the server itself failed (5xx).
+    """
 
     why: str
+    failed: bool = False
+
+
+class Failing(msgspec.Struct, frozen=True):
+    """Mixpanel failed (5xx) several times in a row, first at ``since``, and what is in this batch may be the reason.
+
+    ``alone``: since then it acknowledged other batches, the last one not long ago.
+    """
+
+    why: str
+    since: float
+    alone: bool
 
 
 class Refused(msgspec.Struct, frozen=True):
@@ -336,7 +362,7 @@ class Refused(msgspec.Struct, frozen=True):
     doubtful: bool = False
 
 
-Verdict: TypeAlias = Accepted | Invalid | TooLarge | Throttled | Uncertain | Refused
+Verdict: TypeAlias = Accepted | Invalid | TooLarge | Throttled | Uncertain | Failing | Refused
 
 
 # --- settling ------------------------------------------------------------------------------------------------------

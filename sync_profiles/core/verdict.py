@@ -8,9 +8,11 @@ from sync_profiles.core.batching import Cut, halve, halve_by_bytes
 from sync_profiles.core.types import (
     Accepted,
     Batch,
+    Failing,
     Invalid,
     Outgoing,
     Refused,
+    Suspicion,
     Throttled,
     TooLarge,
     Uncertain,
@@ -31,6 +33,28 @@ def concluded(last: Verdict, lost: Uncertain | None) -> Verdict:
     if isinstance(last, Throttled):
         return Uncertain(f"{lost.why}, then HTTP 429")
     return msgspec.structs.replace(last, doubtful=True)
+
+
+FAILURES_FRESH, FAILURES_SUSPECT = 4, 2
+"""Tries of a batch that Mixpanel fails at before smaller ones are tried: about 20 s, and 4 s of a part of one."""
+PASSED_S = 120.0
+"""An acknowledgement of another batch says that Mixpanel works for this long."""
+
+
+def fails_alone(since: float, passed_at: float, now: float) -> bool:
+    """Whether others pass while a batch fails since a moment; monotonic seconds."""
+    return passed_at > since and now - passed_at <= PASSED_S
+
+
+def leaves_early(failures: int, suspicion: Suspicion | None, *, alone: bool) -> bool:
+    """Whether a batch is no longer sent as it is after so many failures (5xx) in a row.
+
+    It makes room for others, and is cut, to find out whether it is the batch. Once that tells no more it waits for the
+    end of the outage, unless others pass (``alone``).
+    """
+    if suspicion is None:
+        return failures >= FAILURES_FRESH
+    return failures >= FAILURES_SUSPECT and (alone or not suspicion.waited)
 
 
 def backoff_s(attempt: int, jitter: float) -> float:
@@ -62,17 +86,21 @@ class Step(msgspec.Struct, frozen=True):
     """What becomes of a batch; every profile of it is in exactly one field.
 
     ``acknowledged``: Mixpanel holds them. ``doubtful``: it does, but an earlier attempt may still be applied over a
-    later change, so they are looked at again in ten minutes. ``again``: cuts to send now. ``rejected``: with the
-    reason. ``unanswered``: may or may not be applied. ``untouched``: nothing of them was applied. ``stop``: let what is
-    in flight land, then end the run.
+    later change, so they are looked at again in ten minutes. ``again``: cuts to send now. ``later``: cuts to send when
+    all that waits was sent. ``rejected``: with the reason. ``failing``: Mixpanel fails at them alone, with the reason.
+    ``unanswered``: may or may not be applied. ``untouched``: nothing of them was applied. ``suspicion`` belongs to the
+    cuts. ``stop``: let what is in flight land, then end the run.
     """
 
     acknowledged: tuple[Outgoing, ...] = ()
     doubtful: tuple[Outgoing, ...] = ()
     again: tuple[Cut, ...] = ()
+    later: tuple[Cut, ...] = ()
     rejected: tuple[tuple[Outgoing, str], ...] = ()
+    failing: tuple[tuple[Outgoing, str], ...] = ()
     unanswered: tuple[Outgoing, ...] = ()
     untouched: tuple[Outgoing, ...] = ()
+    suspicion: Suspicion | None = None
     stop: StopReason | None = None
 
 
@@ -83,14 +111,34 @@ _REFUSED_HINTS = {
 }
 
 
-def next_step(batch: Batch, verdict: Verdict) -> Step:
-    """What a verdict means for each profile of its batch (promise 3: every profile is in exactly one field)."""
-    step = _step(batch, verdict)
+def next_step(batch: Batch, verdict: Verdict, *, may_cut: bool = True, may_probe: bool = True) -> Step:
+    """What a verdict means for each profile of its batch (promise 3: every profile is in exactly one field).
+
+    A batch that Mixpanel fails at is cut while others pass (``may_cut``) and while nobody knows (``may_probe``); the
+    caller bounds how often.
+    """
+    if isinstance(verdict, Failing):
+        step = _failing_step(batch, verdict, may_cut=may_cut, may_probe=may_probe)
+    else:
+        step = _step(batch, verdict)
     assert _placed(step) == len(batch.profiles), "a profile was lost or placed twice"  # noqa: S101 - promise 3
     return step
 
 
-def _step(batch: Batch, verdict: Verdict) -> Step:
+def _failing_step(batch: Batch, verdict: Failing, *, may_cut: bool, may_probe: bool) -> Step:
+    profiles = tuple(_doubted(profile, late=True) for profile in batch.profiles)
+    parts = Suspicion(verdict.since)
+    if verdict.alone and len(profiles) == 1:
+        return Step(failing=((profiles[0], f"Mixpanel fails at it and takes others: {verdict.why}"),))
+    if verdict.alone:
+        return Step(again=halve(profiles), suspicion=parts) if may_cut else Step(unanswered=profiles)
+    fresh = batch.suspicion is None
+    if may_probe and len(profiles) > 1:  # others first; if they fail too, straight down to something that passes
+        return Step(later=halve(profiles), suspicion=parts) if fresh else Step(again=halve(profiles), suspicion=parts)
+    return Step(later=(profiles,), suspicion=Suspicion(verdict.since, waited=not fresh))
+
+
+def _step(batch: Batch, verdict: Accepted | Invalid | TooLarge | Throttled | Uncertain | Refused) -> Step:
     match verdict:
         case Accepted():
             late = [verdict.doubtful or profile.doubt == "late" for profile in batch.profiles]
@@ -139,5 +187,5 @@ def _doubted(profile: Outgoing, *, stored: bool = False, late: bool = False) -> 
 
 
 def _placed(step: Step) -> int:
-    single = (step.acknowledged, step.doubtful, step.rejected, step.unanswered, step.untouched)
-    return sum(map(len, single)) + sum(map(len, step.again))
+    single = (step.acknowledged, step.doubtful, step.rejected, step.failing, step.unanswered, step.untouched)
+    return sum(map(len, single)) + sum(map(len, (*step.again, *step.later)))

@@ -9,12 +9,25 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
-from sync_profiles.core.batching import Cutter
+from sync_profiles.core.batching import Cut, Cutter
+from sync_profiles.core.failing import Cuts
 from sync_profiles.core.gone import DELETE_AGAIN
-from sync_profiles.core.pending import REFUSED
+from sync_profiles.core.pending import REFUSED, UNANSWERED
 from sync_profiles.core.ports import Destination, State
 from sync_profiles.core.settling import merged, settlement_of
-from sync_profiles.core.types import Accepted, Batch, DistinctId, InFlight, Key, Outgoing, Settlement, TooLarge, Verdict
+from sync_profiles.core.types import (
+    Accepted,
+    Batch,
+    DistinctId,
+    Failing,
+    InFlight,
+    Key,
+    Outgoing,
+    Settlement,
+    Suspicion,
+    TooLarge,
+    Verdict,
+)
 from sync_profiles.core.verdict import Step, StopReason, next_step
 from sync_profiles.engine.course import Course
 from sync_profiles.errors import AccessError, ConfigError, SyncProfilesError, TemporaryError
@@ -71,6 +84,7 @@ class Delivery:
         self._accepted = False
         self._suspects: list[tuple[Outgoing, str]] = []
         self._held: list[int] = []
+        self._cuts = Cuts()
         self.failure: SyncProfilesError | None = None
         self._outbox: queue.SimpleQueue[Batch | None] = queue.SimpleQueue()
         self._replies: queue.SimpleQueue[tuple[Batch, Verdict | BaseException]] = queue.SimpleQueue()
@@ -180,9 +194,9 @@ class Delivery:
     def _may_send(self) -> bool:
         return self.failure is None and self._stop.cause is None
 
-    def _enqueue(self, cut: tuple[Outgoing, ...], *, first: bool = False) -> None:
+    def _enqueue(self, cut: Cut, suspicion: Suspicion | None = None, *, first: bool = False) -> None:
         self._number += 1
-        batch = Batch(self._number, cut, group=self._settings.group)
+        batch = Batch(self._number, cut, self._settings.group, suspicion)
         self._unwritten[batch.number] = batch
         if first:
             self._waiting.appendleft(batch)
@@ -217,7 +231,7 @@ class Delivery:
         self._ids_in_flight.difference_update(_ids(batch))
         if isinstance(verdict, BaseException):
             raise verdict
-        step = next_step(batch, verdict)
+        step = self._judged(batch, verdict)
         if isinstance(verdict, Accepted):
             self._accepted = True
             if not verdict.counted:
@@ -226,7 +240,9 @@ class Delivery:
             self._cutter.shrink(batch.size // 2)
         # Halves go first: depth first finds the single bad record with the fewest requests.
         for half in reversed(step.again):
-            self._enqueue(half, first=True)
+            self._enqueue(half, step.suspicion, first=True)
+        for cut in step.later:
+            self._enqueue(cut, step.suspicion)
         self._fail(step.stop)
         now = self._course.now()
         suspects = self._judge(step.rejected)
@@ -235,16 +251,29 @@ class Delivery:
         if not self._suspects:
             self._landed += self._held
             self._held = []
-        open_ended = [profile for profile, _ in suspects] + [*step.doubtful, *step.unanswered]
+        open_ended = [profile for profile, _ in (*suspects, *step.failing)] + [*step.doubtful, *step.unanswered]
         waiting = self._state.waiting([profile.key for profile in open_ended]) if open_ended else {}
         settled = msgspec.structs.replace(step, rejected=tuple(suspects))
         self._count(settled.acknowledged + settled.doubtful)
         for profile, reason in suspects:
             self._tally.reject(profile.key, profile.distinct_id, REFUSED, reason)
-        again = {profile.key for half in step.again for profile in half}
+        for profile, reason in step.failing:
+            self._tally.reject(profile.key, profile.distinct_id, UNANSWERED, reason)
+        again = {profile.key for cut in (*step.again, *step.later) for profile in cut}
         held = {profile.key for profile, _ in self._suspects}
         self._answered.update(p.key for p in batch.profiles if p.key not in again and p.key not in held)
         return settlement_of(settled, now=now, waiting=waiting)
+
+    def _judged(self, batch: Batch, verdict: Verdict) -> Step:
+        """The step; what Mixpanel fails at is cut so often and no more."""
+        may_probe = self._cuts.may_probe(fresh=batch.suspicion is None)
+        step = next_step(batch, verdict, may_cut=self._cuts.may_cut, may_probe=may_probe)
+        if isinstance(verdict, Failing):
+            if len(step.again) + len(step.later) > 1:
+                self._cuts = self._cuts.counted(alone=verdict.alone)
+            if step.unanswered:
+                self._tally.warn("failing", f"Mixpanel fails at many profiles and takes others: {verdict.why}")
+        return step
 
     def _count(self, profiles: tuple[Outgoing, ...]) -> None:
         removed = sum(1 for profile in profiles if profile.fingerprint is None)

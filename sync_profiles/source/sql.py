@@ -43,6 +43,7 @@ __all__ = ["Database", "Model", "ModelSpec", "SqlSource", "open_database", "open
 KEYS_A_STATEMENT = 500
 IDS_A_STATEMENT = 2000
 """A whole page: where no index helps, each statement reads the whole table."""
+BLOCK_PASSES_MAX = 3
 
 
 def open_source(
@@ -205,6 +206,21 @@ class SqlSource:
 
     def _blocks(
         self, versions: RowVersions, conditions: tuple[sa.ColumnElement[bool], ...], *, all_rows: bool = False
+    ) -> Iterator[Page]:
+        """All ranges of blocks; again when the table was rewritten meanwhile, and by key when that goes on.
+
+        A rewrite moves rows behind the reader's back and they keep their versions, so that no later run would ask for
+        them.
+        """
+        for _ in range(BLOCK_PASSES_MAX):
+            files = versions.files()
+            yield from self._block_pages(versions, conditions, all_rows=all_rows)
+            if versions.files() == files:
+                return
+        yield from self._walk(Walk(self._keys, conditions))
+
+    def _block_pages(
+        self, versions: RowVersions, conditions: tuple[sa.ColumnElement[bool], ...], *, all_rows: bool
     ) -> Iterator[Page]:
         """Pages as full as they may be: some costs, a search for shared IDs above all, are paid once a page.
 

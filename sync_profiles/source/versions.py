@@ -76,13 +76,19 @@ FROM pg_catalog.pg_attribute a JOIN pg_catalog.pg_type t ON t.oid = a.atttypid
 LEFT JOIN pg_catalog.pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
 WHERE a.attrelid = CAST(:oid AS oid) AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum
 """
-# A partition that is attached brings rows of old transactions; a default that was added fast changes rows without one.
+# A partition that is attached brings rows of old transactions, one that was away while pages were read brings them
+# back: who attached it tells the two apart. A default that was added fast changes rows without a transaction.
+_ATTACHED = """(SELECT pg_catalog.string_agg(CAST(i.xmin AS text), ' ' ORDER BY i.inhseqno)
+  FROM pg_catalog.pg_inherits i WHERE i.inhrelid = tree.oid)"""
 _VALUES_WITHOUT_ROWS = f"""{_TREE}
-SELECT CAST(tree.oid AS bigint), a.attnum, CAST(a.attmissingval AS text)
-FROM tree LEFT JOIN pg_catalog.pg_attribute a ON a.attrelid = tree.oid AND a.atthasmissing ORDER BY 1, 2
+SELECT CAST(tree.oid AS bigint), {_ATTACHED}, a.attnum, CAST(a.attmissingval AS text)
+FROM tree LEFT JOIN pg_catalog.pg_attribute a ON a.attrelid = tree.oid AND a.atthasmissing ORDER BY 1, a.attnum
 """
-_PARTITIONS = f"{_TREE} SELECT CAST(tree.oid AS bigint) FROM tree ORDER BY 1"
-
+_PARTITIONS = f"{_TREE} SELECT CAST(tree.oid AS bigint), {_ATTACHED} FROM tree ORDER BY 1"
+# VACUUM FULL, CLUSTER and pg_repack write a table into another file.
+_FILES = f"""{_TREE}
+SELECT CAST(tree.oid AS bigint), CAST(pg_catalog.pg_relation_filenode(tree.oid) AS bigint) FROM tree ORDER BY 1
+"""
 
 # What committed without waiting for the disk is lost in a crash, and its numbers are given out again: a horizon is good
 # once the log is written as far as it had come by then. PostgreSQL promises that within three times wal_writer_delay.
@@ -166,10 +172,22 @@ class RowVersions:
         return sa.func.age(sa.literal_column("xmin")) <= limit.scalar_subquery()
 
     def block_ranges(self, *, all_rows: bool) -> Iterator[sa.ColumnElement[bool]]:
-        """Conditions that together select every row that stays where it is; one that moves has a new version."""
+        """Conditions that together select every row of the table, as long as its ``files`` are the same.
+
+        Then a row that moves to another block has a new version.
+        """
         size = self.database.within(lambda connection: _size(connection, self._oid(connection)))
         for first, behind in ranges(size.blocks, blocks_a_range(size, all_rows=all_rows)):
             yield within_blocks(first, behind)
+
+    def files(self) -> tuple[tuple[int, int | None], ...]:
+        """The files of the table and its partitions; when one is another, rows have moved and kept their versions."""
+
+        def look(connection: sa.Connection) -> tuple[tuple[int, int | None], ...]:
+            found = connection.execute(sa.text(_FILES), {"oid": self._oid(connection)}).all()
+            return tuple((int(oid), file) for oid, file in found)
+
+        return self.database.within(look)
 
     def _oid(self, connection: sa.Connection) -> int:
         found = _relation(connection, self.schema, self.table)

@@ -15,6 +15,7 @@ from sqlalchemy.pool import StaticPool
 from sync_profiles.core.types import Shape
 from sync_profiles.errors import StateError
 from sync_profiles.state import schema
+from sync_profiles.state.sealed import DamageError
 
 BUSY_S = 30.0
 """How long a transaction waits for another process; ours are far shorter."""
@@ -120,6 +121,8 @@ class Database:
             yield
         except (sa.exc.DBAPIError, sqlite3.Error) as error:
             raise _state_error(self._path, error) from error
+        except (UnicodeDecodeError, msgspec.DecodeError, DamageError) as error:
+            raise _refusal(self._path, *_DAMAGED) from error
 
     # --- checks ------------------------------------------------------------------------------------------------
 

@@ -14,6 +14,7 @@ from sync_profiles.core.types import DistinctId, Identity, Key, Known, PendingRo
 from sync_profiles.state import pending, schema
 from sync_profiles.state.database import Database
 from sync_profiles.state.journal import blocks, has_rows
+from sync_profiles.state.sealed import unsealed
 
 LOOKUP_KEYS = 500
 """Keys in one look-up statement; more are no faster."""
@@ -78,13 +79,13 @@ class SyncReader:
         """Of the last run that ended well; None before the first."""
         with self._database.reading() as connection:
             text = self._of_sync(connection, "watermark")
-        return msgspec.json.decode(text, type=Watermark) if text is not None else None
+            return unsealed(text, Watermark) if text is not None else None
 
     def identity(self) -> Identity | None:
         """What the state belongs to; None before the first run."""
         with self._database.reading() as connection:
             text = self._of_sync(connection, "identity")
-        return msgspec.json.decode(text, type=Identity) if text is not None else None
+            return unsealed(text, Identity) if text is not None else None
 
     def ordinal_limit(self) -> int:
         """One more than the largest ordinal given out: the size of a sweep's bitmap."""
@@ -108,7 +109,7 @@ class SyncReader:
         )
         with self._database.reading() as connection:
             text = connection.execute(query).scalar_one_or_none()
-        return msgspec.json.decode(text, type=RunSummary).started_at if text is not None else None
+            return msgspec.json.decode(text, type=RunSummary).started_at if text is not None else None
 
     def verification(self) -> Verification | None:
         """A verification of all profiles that has not come to its end."""

@@ -53,7 +53,7 @@ class Store:
         )
         with self._database.reading() as connection:
             texts = connection.execute(query).scalars().all()
-        return [msgspec.json.decode(text, type=RunSummary) for text in texts]
+            return [msgspec.json.decode(text, type=RunSummary) for text in texts]
 
     def close(self) -> None:
         """Close the file. A run that was not finished counts as dead."""

@@ -22,6 +22,7 @@ from sync_profiles.state import inflight, journal, pending, schema
 from sync_profiles.state.database import Database
 from sync_profiles.state.journal import Journal, blocks
 from sync_profiles.state.reader import GOOD, SyncReader
+from sync_profiles.state.sealed import seal
 
 HISTORY_RUNS = 1000
 """Summaries kept of each sync: six weeks of hourly runs."""
@@ -154,12 +155,12 @@ class SyncState(SyncReader):
     def move_watermark(self, watermark: Watermark) -> None:
         """Called last, when every change before it is acknowledged or pending."""
         with self._database.writing() as connection:
-            self._set(connection, watermark=msgspec.json.encode(watermark).decode())
+            self._set(connection, watermark=seal(watermark))
 
     def set_identity(self, identity: Identity) -> None:
         """Remember what the state belongs to."""
         with self._database.writing() as connection:
-            self._set(connection, identity=msgspec.json.encode(identity).decode())
+            self._set(connection, identity=seal(identity))
 
     def keep_verification(self, progress: Verification | None) -> None:
         """Remember how far a verification of all profiles has come; None: it has ended. Not part of a run."""

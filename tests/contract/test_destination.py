@@ -370,7 +370,7 @@ def test_a_late_answer_is_not_taken_for_that_to_the_next_request() -> None:
         destination = mixpanel(server.url, timeout_s=0.3)
         assert isinstance(destination.send(batch_of()), Uncertain)
         given_up.set()
-        assert destination.send(batch_of()) == Uncertain("HTTP 500")
+        assert destination.send(batch_of()) == Uncertain("HTTP 500", failed=True)
     assert [request.connection for request in server.requests] == [0, 1]
 
 

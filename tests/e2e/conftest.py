@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from commands import Workplace, working
+from dying import Forks, forks
 from servers import LiveDatabase, ServerMissingError, Servers, all_labels
 
 
@@ -32,3 +33,10 @@ def everywhere(request: pytest.FixtureRequest, tmp_path: Path, servers: Servers)
         pytest.skip(f"no {request.param} server here; get one with: {missing}")
     with server.fresh_database() as database, working(tmp_path, database) as workplace:
         yield workplace
+
+
+@pytest.fixture(scope="module")
+def program() -> Iterator[Forks]:
+    """The process that forks the program."""
+    with forks() as started:
+        yield started

@@ -56,7 +56,7 @@ FAULTS: dict[str, tuple[dict[str, Any], str]] = {
 }
 
 
-@pytest.mark.parametrize("concurrency", [1, 4])
+@pytest.mark.parametrize("concurrency", [1, 4, pytest.param(16, marks=pytest.mark.proof)])
 @pytest.mark.parametrize("position", [0, 2, 5], ids=["first", "middle", "last"])
 @pytest.mark.parametrize("name", FAULTS)
 def test_a_fault_ends_in_equality_and_is_never_taken_for_an_acknowledgement(

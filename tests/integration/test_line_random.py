@@ -6,7 +6,7 @@ import random
 from collections.abc import Callable
 
 import pytest
-from line import Line, fault
+from line import Line, random_fault
 from servers import LiveDatabase
 
 from sync_profiles.sandbox.server import Sandbox
@@ -39,15 +39,8 @@ def edits(line: Line, chance: random.Random) -> None:
 
 
 def trouble(line: Line, chance: random.Random) -> None:
-    kinds = ["status", "reset", "zombie", "html", "empty", "bare", "wrong_count", "truncated"]
     for _ in range(chance.randint(0, 3)):
-        applied = chance.choice(["none", "half", "all"])
-        code = chance.choice([400, 401, 404, 413, 429, 500, 503])
-        line.sandbox.faults.add(
-            fault(
-                chance.choice(kinds), skip=chance.randint(0, 5), code=code, applied=applied, times=chance.randint(1, 2)
-            )
-        )
+        line.sandbox.faults.add(random_fault(chance))
     if chance.random() < 0.3:
         line.stop_after(chance.randint(1, 4))
 

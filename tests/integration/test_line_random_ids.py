@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
-from line import Line, fault
+from line import Line, random_fault
 from servers import LiveDatabase
 
 from sync_profiles.sandbox.server import Sandbox
@@ -58,15 +58,7 @@ def edits(line: Line, chance: random.Random) -> None:
 
 def trouble(line: Line, chance: random.Random) -> None:
     for _ in range(chance.choice([0, 0, 1, 2, 3])):
-        kind = chance.choice(["status", "reset", "zombie", "html", "bare", "wrong_count", "truncated"])
-        code = chance.choice([400, 401, 404, 413, 429, 500])
-        applied = chance.choice(["none", "half", "all"])
-        if kind == "bare":  # for a single record a 1 is Mixpanel's word that it was taken
-            applied = "all"
-        if kind == "status" and code in {401, 404, 413, 429}:  # HTTP's word that nothing was done
-            applied = "none"
-        times = chance.randint(1, 2)
-        line.sandbox.faults.add(fault(kind, skip=chance.randint(0, 4), code=code, applied=applied, times=times))
+        line.sandbox.faults.add(random_fault(chance, skip_max=4))
     if chance.random() < 0.3:
         line.stop_after(chance.randint(1, 4))
 

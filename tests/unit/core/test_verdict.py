@@ -12,15 +12,26 @@ from sync_profiles.core.types import (
     Accepted,
     Batch,
     Doubt,
+    Failing,
     Invalid,
     Outgoing,
     Refused,
+    Suspicion,
     Throttled,
     TooLarge,
     Uncertain,
     Verdict,
 )
-from sync_profiles.core.verdict import backoff_s, concluded, next_step, pending_backoff_s
+from sync_profiles.core.verdict import (
+    PASSED_S,
+    Step,
+    backoff_s,
+    concluded,
+    fails_alone,
+    leaves_early,
+    next_step,
+    pending_backoff_s,
+)
 
 # --- several attempts ------------------------------------------------------------------------------------------------
 
@@ -51,6 +62,91 @@ def test_waits_double_from_2_to_60_seconds_plus_1_to_5() -> None:
 def test_rejected_rows_wait_an_hour_doubling_to_a_day() -> None:
     hours = [pending_backoff_s(attempts) / 3600 for attempts in (0, 1, 2, 3, 4, 5, 6, 5_000)]
     assert hours == [1, 1, 2, 4, 8, 16, 24, 24]
+
+
+# --- batches that Mixpanel fails at ----------------------------------------------------------------------------------
+
+SUSPECT, WAITED = Suspicion(10.0), Suspicion(10.0, waited=True)
+
+
+@pytest.mark.parametrize(
+    ("passed_at", "now", "alone"),
+    [(float("-inf"), 10.0, False), (9.0, 10.0, False), (10.5, 11.0, True), (10.5, 10.6 + PASSED_S, False)],
+)
+def test_a_batch_fails_alone_when_another_passed_since_and_not_long_ago(
+    passed_at: float, now: float, alone: bool
+) -> None:
+    assert fails_alone(10.0, passed_at, now) is alone
+
+
+@pytest.mark.parametrize(
+    ("suspicion", "alone", "failures"),
+    [
+        (None, True, 4),
+        (None, False, 4),
+        (SUSPECT, True, 2),
+        (SUSPECT, False, 2),
+        (WAITED, True, 2),
+        (WAITED, False, None),
+    ],
+)
+def test_how_many_failures_a_batch_is_sent_through(
+    suspicion: Suspicion | None, alone: bool, failures: int | None
+) -> None:
+    """None: until patience is over."""
+    tries = [n for n in range(10) if leaves_early(n, suspicion, alone=alone)]
+    assert (tries[0] if tries else None) == failures
+
+
+def failing_step(
+    count: int, *, alone: bool, may_cut: bool = True, may_probe: bool = True, suspicion: Suspicion | None = None
+) -> Step:
+    batch = Batch(1, batch_of(count).profiles, suspicion=suspicion)
+    return next_step(batch, Failing("HTTP 500", 10.0, alone), may_cut=may_cut, may_probe=may_probe)
+
+
+def test_a_batch_that_fails_alone_is_halved_at_once_and_its_single_profile_named() -> None:
+    step = failing_step(3, alone=True)
+    assert ([keys(half) for half in step.again], step.later, step.suspicion) == ([["0"], ["1", "2"]], (), SUSPECT)
+    ((profile, reason),) = failing_step(1, alone=True).failing
+    assert (profile.key, reason) == ("0", "Mixpanel fails at it and takes others: HTTP 500")
+
+
+def test_a_batch_that_may_fail_alone_is_halved_when_all_others_were_sent_and_its_parts_at_once() -> None:
+    step = failing_step(2, alone=False)
+    assert (step.again, [keys(half) for half in step.later], step.suspicion) == ((), [["0"], ["1"]], SUSPECT)
+    step = failing_step(2, alone=False, suspicion=SUSPECT)
+    assert ([keys(half) for half in step.again], step.later, step.suspicion) == ([["0"], ["1"]], (), SUSPECT)
+
+
+@pytest.mark.parametrize(
+    ("count", "may_probe", "before", "after"),
+    [
+        (1, True, None, SUSPECT),
+        (5, False, None, SUSPECT),
+        (1, True, SUSPECT, WAITED),
+        (5, False, SUSPECT, WAITED),
+        (5, False, WAITED, WAITED),
+    ],
+)
+def test_what_can_tell_nothing_more_lets_the_others_go_first(
+    count: int, may_probe: bool, before: Suspicion | None, after: Suspicion
+) -> None:
+    step = failing_step(count, alone=False, may_probe=may_probe, suspicion=before)
+    assert ([len(cut) for cut in step.later], step.suspicion, step.stop) == ([count], after, None)
+
+
+def test_a_batch_that_fails_alone_after_many_others_waits_for_the_next_run_and_stops_nothing() -> None:
+    step = failing_step(5, alone=True, may_cut=False)
+    assert (len(step.unanswered), step.stop) == (5, None)
+
+
+@pytest.mark.parametrize("alone", [True, False])
+@pytest.mark.parametrize("count", [1, 2])
+def test_whatever_failed_may_still_be_applied(alone: bool, count: int) -> None:
+    step = failing_step(count, alone=alone)
+    parts = [p for cut in (*step.again, *step.later) for p in cut] + [p for p, _ in step.failing]
+    assert [profile.doubt for profile in parts] == ["late"] * count
 
 
 # --- verdict -> step -------------------------------------------------------------------------------------------------
