@@ -73,8 +73,16 @@ def diff(mapped: Sequence[Mapped], known: Mapping[Key, Known], waiting: Mapping[
     rejected: list[Unmappable] = []
     deleted: list[Key] = []
     unchanged = still_waiting = 0
+    plain = not waiting and not rules.shared
     for entry in mapped:
         key = entry.key
+        if plain and type(entry) is Profile:  # nearly every row, on the shortest way
+            change = _plain_change(entry, known.get(key), rules)
+            if change is None:
+                unchanged += 1
+            else:
+                changed.append(change)
+            continue
         row = waiting.get(key) if waiting else None
         if isinstance(entry, Profile) and key in rules.shared:
             entry = Unmappable(key, entry.distinct_id, DUPLICATE_ID, rules.shared[key])  # noqa: PLW2901 - same row, other class

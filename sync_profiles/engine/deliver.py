@@ -83,10 +83,8 @@ class Delivery:
     def offer(self, profiles: Sequence[Outgoing]) -> None:
         """Take profiles; blocks while more is waiting than can be in flight. After a failure they are left alone."""
         self.open_keys.update([profile.key for profile in profiles])
-        for profile in profiles:
-            full = self._cutter.add(profile)
-            if full:
-                self._enqueue(full)
+        for full in self._cutter.extend(profiles):
+            self._enqueue(full)
         self._advance()
         while len(self._waiting) > self._settings.limit() and self._wait_for_reply():
             self._advance()
