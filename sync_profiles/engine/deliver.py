@@ -238,15 +238,15 @@ class Delivery:
         self._count(settled.acknowledged + settled.doubtful)
         for profile, reason in suspects:
             self._tally.reject(profile.key, profile.distinct_id, REFUSED, reason)
-        again = {profile.key for half in step.again for profile in half}
-        held = {profile.key for profile, _ in self._suspects}
-        self._answered.update(p.key for p in batch.profiles if p.key not in again and p.key not in held)
+        not_yet = {profile.key for half in step.again for profile in half}
+        not_yet |= {profile.key for profile, _ in self._suspects}
+        self._answered.update([profile.key for profile in batch.profiles if profile.key not in not_yet])
         return settlement_of(settled, now=now, waiting=waiting, remove_former=self._settings.remove_former)
 
     def _count(self, profiles: tuple[Outgoing, ...]) -> None:
-        removed = sum(1 for profile in profiles if profile.fingerprint is None)
-        self._tally.sent += len(profiles) - removed
-        self._tally.deleted += sum(1 for p in profiles if p.fingerprint is None and p.cause != DELETE_AGAIN)
+        removed = [profile for profile in profiles if profile.fingerprint is None]
+        self._tally.sent += len(profiles) - len(removed)
+        self._tally.deleted += sum(1 for profile in removed if profile.cause != DELETE_AGAIN)
 
     def _judge(self, refused: tuple[tuple[Outgoing, str], ...]) -> list[tuple[Outgoing, str]]:
         """Who is rejected now: nobody before a good record has passed in this run, then everybody held so far."""
