@@ -126,7 +126,7 @@ def _change(
 
 def _plain_change(profile: Profile, known: Known | None, rules: Rules) -> Change | None:
     if known is None:
-        return Change(profile, None, "new", every_null=rules.forced_since > 0 or rules.ids_wander)
+        return Change(profile, None, "new", (), rules.forced_since > 0 or rules.ids_wander)
     if known.distinct_id != profile.distinct_id:
         # What the other profile holds is not known: somebody else may have written it.
         return Change(profile, None, "rekeyed", every_null=True, former=known)

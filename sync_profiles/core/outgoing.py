@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from itertools import compress
+from itertools import compress, repeat
 from typing import Any, TypeAlias
 
 import msgspec
@@ -193,7 +193,7 @@ class Composer:
             ]
             parts: list[_Part | None] = list(map(_Part, encoded, given))
         else:
-            parts = [_Part(text, names) for text in encoded]
+            parts = list(map(_Part, encoded, repeat(names)))
         for index in suspects(encoded):
             parts[index] = None
         return parts

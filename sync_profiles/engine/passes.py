@@ -130,8 +130,9 @@ class Pass:
         pending = self._rejections(rejected, compared.waiting, before, now)
         if self._parts.policy.on_delete != "ignore":
             pending += self._gone(diff.deleted, compared.known, compared.waiting, now) if diff.deleted else []
-            current: list[Profile | Unmappable] = [*(change.profile for change in diff.changed), *rejected]
-            pending += self._abandoned(current, before, now) if before else []
+            if before:
+                current: list[Profile | Unmappable] = [*(change.profile for change in diff.changed), *rejected]
+                pending += self._abandoned(current, before, now)
         if resolved or pending:
             self._state.settle(Settlement(resolved=resolved, pending=pending), now)
         self._release_ids(compared)
@@ -192,6 +193,8 @@ class Pass:
 
     def _release_ids(self, compared: Compared) -> None:
         """A row that gave up a shared distinct ID frees the others that waited for it."""
+        if not compared.waiting:
+            return
         ids = {
             row.distinct_id
             for row in compared.waiting.values()
