@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from collections.abc import Sequence
@@ -14,11 +15,15 @@ from sync_profiles.errors import SyncProfilesError
 
 NAME = "sync-profiles"
 INTERRUPTED = 130
+GARBAGE_EVERY = 20_000
+"""A page of rows is alive as a whole: at Python's own 700 the collector walks it again and again, for nothing."""
+
 BROKEN_PIPE = 141  # what a shell reports for a program that SIGPIPE ended: nobody reads the output any more
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run ``arguments`` (None: those of the process), return the exit code; a user's mistake raises nothing."""
+    gc.set_threshold(GARBAGE_EVERY)
     if "_SYNC_PROFILES_COMPLETE" in os.environ:
         cli.main(prog_name=NAME)  # a shell asks for completions: click answers and exits
     try:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import hashlib
 import os
 import random
-import secrets
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -21,22 +21,24 @@ from sync_profiles.core.mapping import Mapper, compile_mapping
 from sync_profiles.core.ports import Stop
 from sync_profiles.core.scanplan import lookback_s
 from sync_profiles.core.types import Identity, Kind
-from sync_profiles.destination.layers import Paced, Retrying
-from sync_profiles.destination.mixpanel import Mixpanel, MixpanelReader, hosts
-from sync_profiles.destination.probe import Probe
-from sync_profiles.engine.canary import Canary
-from sync_profiles.engine.check import Checks, MixpanelCheck, SyncCheck
+from sync_profiles.destination.hosts import hosts
+from sync_profiles.destination.layers import OnDemand, Paced, Retrying
 from sync_profiles.engine.course import Surroundings
 from sync_profiles.engine.dryrun import DryRun
 from sync_profiles.engine.parts import Outlet, Parts, Policy, Sync
 from sync_profiles.errors import ConfigError
 from sync_profiles.source.ahead import ReadAhead
-from sync_profiles.source.facts import SourceFacts
 from sync_profiles.source.sql import Database, Model, ModelSpec, open_database, open_source
 from sync_profiles.state.files import StateFiles, default_path, path_of
 from sync_profiles.state.lock import RunLock
 from sync_profiles.state.place import place_of
 from sync_profiles.state.store import Store, open_store, start_over
+
+if TYPE_CHECKING:  # what a quiet run does without is imported where it is needed
+    from sync_profiles.destination.mixpanel import Mixpanel, MixpanelReader
+    from sync_profiles.engine.canary import Canary
+    from sync_profiles.engine.check import Checks, MixpanelCheck
+    from sync_profiles.source.facts import SourceFacts
 
 _MASKED_TOKEN = "***"  # noqa: S105 - what stands in a token's place
 _CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
@@ -56,7 +58,7 @@ class _SystemClock:
 
 def _new_run_id() -> str:
     """A ULID: 48 bits of milliseconds, 80 random bits; 26 characters that sort by time."""
-    number = (time.time_ns() // 1_000_000) << 80 | secrets.randbits(80)
+    number = (time.time_ns() // 1_000_000) << 80 | int.from_bytes(os.urandom(10))
     return "".join(_CROCKFORD[(number >> shift) & 31] for shift in range(125, -1, -5))
 
 
@@ -221,16 +223,17 @@ def _digest(*texts: str) -> str:
 def _open_outlet(config: Config, stop: Stop, attempt: Callable[[int], None]) -> Outlet:
     """Mixpanel with its layers: every attempt is paced and counted, and one layer repeats it."""
     mixpanel = config.mixpanel
-    clock = _SystemClock()
-    wire = Mixpanel(
-        hosts(mixpanel.region, mixpanel.base_url),
-        token=mixpanel.token.reveal(),
-        timeout_s=mixpanel.timeout_s,
-        clock=clock,
-    )
-    paced = Paced(wire, limit=mixpanel.concurrency)
-    retrying = Retrying(paced, stop=stop, clock=clock, jitter=random.random, count=attempt)
+    paced = Paced(OnDemand(partial(_wire, config)), limit=mixpanel.concurrency)
+    retrying = Retrying(paced, stop=stop, clock=_SystemClock(), jitter=random.random, count=attempt)
     return Outlet(retrying, lambda: paced.limit, mixpanel.concurrency, mixpanel.records_per_request)
+
+
+def _wire(config: Config) -> Mixpanel:
+    from sync_profiles.destination.mixpanel import Mixpanel
+
+    mixpanel = config.mixpanel
+    where, clock = hosts(mixpanel.region, mixpanel.base_url), _SystemClock()
+    return Mixpanel(where, token=mixpanel.token.reveal(), timeout_s=mixpanel.timeout_s, clock=clock)
 
 
 # --- check ---------------------------------------------------------------------------------------------------------
@@ -241,6 +244,8 @@ CHECK_PATIENCE_S = 10.0
 
 def open_checks(config: Config, stop: Stop) -> Checks:
     """Everything that ``check`` asks; nothing is connected before it is asked for."""
+    from sync_profiles.engine.check import Checks, SyncCheck
+
     return Checks(
         syncs=[SyncCheck(sync.name, partial(_open_probes, config, sync)) for sync in config.syncs],
         state=lambda: _state_facts(config),
@@ -251,6 +256,8 @@ def open_checks(config: Config, stop: Stop) -> Checks:
 
 
 def _open_probes(config: Config, sync: SyncConfig) -> tuple[Parts, SourceFacts]:
+    from sync_profiles.source.facts import SourceFacts
+
     parts, model = _parts_and_model(config, sync, masked=True)
     return parts, SourceFacts(model, sync.mapping)
 
@@ -262,6 +269,9 @@ def _state_facts(config: Config) -> StateFacts:
 
 
 def _mixpanel_check(config: Config, stop: Stop) -> MixpanelCheck:
+    from sync_profiles.destination.probe import Probe
+    from sync_profiles.engine.check import MixpanelCheck
+
     mixpanel, project_id = config.mixpanel, config.mixpanel.project_id
     where = hosts(mixpanel.region, mixpanel.base_url)
     probe = Probe(where, timeout_s=mixpanel.timeout_s)
@@ -279,11 +289,12 @@ def _mixpanel_check(config: Config, stop: Stop) -> MixpanelCheck:
 
 
 def _canary(config: Config, stop: Stop) -> Canary:
-    mixpanel, clock = config.mixpanel, _SystemClock()
-    where, token = hosts(mixpanel.region, mixpanel.base_url), mixpanel.token.reveal()
-    wire = Mixpanel(where, token=token, timeout_s=mixpanel.timeout_s, clock=clock)
-    sender = Retrying(wire, stop=stop, clock=clock, jitter=random.random, patience_s=CHECK_PATIENCE_S)
-    return Canary(sender, profile_book(config), token, f"sync-profiles-canary-{secrets.token_hex(8)}")
+    from sync_profiles.engine.canary import Canary
+
+    sender = Retrying(_wire(config), stop=stop, clock=_SystemClock(), jitter=random.random, patience_s=CHECK_PATIENCE_S)
+    return Canary(
+        sender, profile_book(config), config.mixpanel.token.reveal(), f"sync-profiles-canary-{os.urandom(8).hex()}"
+    )
 
 
 # --- verify --------------------------------------------------------------------------------------------------------
@@ -291,6 +302,8 @@ def _canary(config: Config, stop: Stop) -> Canary:
 
 def profile_book(config: Config) -> MixpanelReader:
     """The way back from Mixpanel; raises ``ConfigError`` that names each key that is missing for it."""
+    from sync_profiles.destination.mixpanel import MixpanelReader
+
     mixpanel = config.mixpanel
     project_id, account, secret = mixpanel.project_id, mixpanel.service_account, mixpanel.service_secret
     if project_id is None or account is None or secret is None:

@@ -32,13 +32,23 @@ class Cutter:
         self._records = 0
         self._size = 1
 
-    def add(self, profile: Outgoing) -> Cut | None:
-        """Take one profile; returns the cut that it closed, if any."""
-        closed = self._close() if self._open and not self._fits(profile) else None
-        self._open.append(profile)
-        self._ids.add(profile.distinct_id)
-        self._records += profile.records
-        self._size += len(profile.body) + 1
+    def extend(self, profiles: Iterable[Outgoing]) -> list[Cut]:
+        """Take profiles; returns the cuts that they closed."""
+        closed: list[Cut] = []
+        opened, ids = self._open, self._ids
+        for profile in profiles:
+            size, distinct_id = len(profile.body) + 1, profile.distinct_id
+            if opened and (
+                self._records + profile.records > self._records_max
+                or self._size + size > self._bytes_max
+                or distinct_id in ids
+                or profile.delete != opened[0].delete
+            ):
+                closed.append(self._close())
+            opened.append(profile)
+            ids.add(distinct_id)
+            self._records += profile.records
+            self._size += size
         return closed
 
     def rest(self) -> list[Cut]:
@@ -48,14 +58,6 @@ class Cutter:
     def shrink(self, bytes_max: int) -> None:
         """Make later cuts no larger than this, after the receiver called a request too large; never grows again."""
         self._bytes_max = min(self._bytes_max, max(bytes_max, BYTES_FLOOR))
-
-    def _fits(self, profile: Outgoing) -> bool:
-        return (
-            self._records + profile.records <= self._records_max
-            and self._size + len(profile.body) + 1 <= self._bytes_max
-            and profile.delete == self._open[0].delete
-            and profile.distinct_id not in self._ids
-        )
 
     def _close(self) -> Cut:
         closed = tuple(self._open)
@@ -70,9 +72,7 @@ def cut(profiles: Iterable[Outgoing], *, records_max: int, bytes_max: int = BYTE
     """All profiles, in order, as cuts of at most ``records_max`` records and ``bytes_max`` bytes (see ``Cutter``)."""
     cutter = Cutter(records_max=records_max, bytes_max=bytes_max)
     for profile in profiles:
-        closed = cutter.add(profile)
-        if closed:
-            yield closed
+        yield from cutter.extend([profile])
     yield from cutter.rest()
 
 

@@ -77,8 +77,16 @@ def diff(mapped: Sequence[Mapped], known: Mapping[Key, Known], waiting: Mapping[
     rejected: list[Unmappable] = []
     deleted: list[Key] = []
     unchanged = still_waiting = 0
+    plain = not waiting and not rules.shared
     for entry in mapped:
         key = entry.key
+        if plain and type(entry) is Profile:  # nearly every row, on the shortest way
+            change = _plain_change(entry, known.get(key), rules)
+            if change is None:
+                unchanged += 1
+            else:
+                changed.append(change)
+            continue
         row = waiting.get(key) if waiting else None
         if isinstance(entry, Profile) and key in rules.shared:
             entry = Unmappable(key, entry.distinct_id, DUPLICATE_ID, rules.shared[key])  # noqa: PLW2901 - same row, other class
@@ -125,7 +133,7 @@ def _change(
 
 def _plain_change(profile: Profile, known: Known | None, rules: Rules) -> Change | None:
     if known is None:
-        return Change(profile, None, "new", every_null=rules.forced_since > 0 or rules.ids_wander)
+        return Change(profile, None, "new", (), rules.forced_since > 0 or rules.ids_wander)
     if known.distinct_id != profile.distinct_id:
         # What the other profile holds is not known: somebody else may have written it.
         return Change(profile, None, "rekeyed", every_null=True, former=known)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from itertools import compress
-from typing import Any
+from itertools import compress, repeat
+from typing import Any, TypeAlias
 
 import msgspec
 from msgspec import UNSET, Raw
@@ -49,6 +49,25 @@ class _Part(msgspec.Struct, frozen=True, gc=False):
 _NOTHING = _Part()
 
 
+class _Form(msgspec.Struct, frozen=True, gc=False):
+    """How the profiles of one pattern are sent: a template for each record, and ``template`` for them all.
+
+    Each takes the distinct ID, then a payload if it is a ``$set`` (with ``sets``), ``$set_once`` or ``$union``; the
+    last ``bare`` ones take the ID alone.
+    """
+
+    records: tuple[bytes, ...]
+    template: bytes
+    shape: Shape
+    sets: bool
+    bare: int
+
+
+_Pattern: TypeAlias = tuple[Shape, Shape, Shape, Shape, Shape | None, Shape, bool]
+"""What decides how a profile is sent, its values aside: ``Profile.absent``, the names in ``$set_once`` and ``$union``,
+those that are quiet, ``Known.shape`` if it is known, ``Change.prior``, ``Change.every_null``. Rows share a few."""
+
+
 class Composer:
     """Composes the records of one profile. They touch disjoint properties, so their order does not matter."""
 
@@ -59,25 +78,20 @@ class Composer:
         self._skip_nulls = on_null == "skip"
         self._set, self._once, self._union = set_, set_once, union
         self._nullable = (*set_.layout.names, *union.layout.names)
-        self._patterns: dict[Shape, Shape] = {}
-        self._absences: dict[tuple[Shape, Shape, Shape, bool], tuple[tuple[str, ...], Shape]] = {}
-        self._joins: dict[tuple[Shape, Shape], Shape] = {}
+        self._forms: dict[_Pattern, _Form] = {}
         self._sticky = frozenset(set_once.layout.names)
         self.names: Shape = (*set_.layout.names, *set_once.layout.names, *union.layout.names)
 
     def outgoing(self, changes: Sequence[Change]) -> list[Outgoing | Unmappable]:
-        """See ``Mapper.outgoing``; ``$set_once`` is converted for all changes at once."""
+        """See ``Mapper.outgoing``; values are converted for all changes at once where that can be done."""
         fresh = [change.profile.row for change in changes if change.known is None] if self._once.readers else []
         once_parts = iter(self._once_parts(fresh) if fresh else ())
         composed: list[Outgoing | Unmappable] = []
-        for change in changes:
+        for change, set_json in zip(changes, self._set_jsons(changes), strict=True):
             profile = change.profile
+            once = next(once_parts, _NOTHING) if change.known is None else _NOTHING
             try:
-                once = next(once_parts, _NOTHING) if change.known is None else _NOTHING
-                if self._is_plain(change) and once is not None:
-                    composed.append(self._plain(change, once))
-                else:
-                    composed.append(self._composed(change, once or _part(self._once, profile.row)))
+                composed.append(self._composed(change, set_json, once or _part(self._once, profile.row)))
             except _Refused as refusal:
                 composed.append(Unmappable(profile.key, profile.distinct_id, refusal.code, refusal.reason))
         return composed
@@ -93,87 +107,61 @@ class Composer:
             body = self._envelope.record(encode(distinct_id), "$unset", encode(shape or self.names))
         return Outgoing(key, distinct_id, None, shape, body, 1, delete=delete)
 
-    def _is_plain(self, change: Change) -> bool:
-        """A profile that was never sent and cannot hold anything: no union to compose, nothing to unset."""
-        return change.known is None and not (change.prior or change.every_null or self._union.readers)
-
-    def _plain(self, change: Change, once: _Part) -> Outgoing:
-        """What ``_composed`` makes of it, on the shortest way: a first run takes it for every row."""
-        profile, record = change.profile, self._envelope.record
-        names, encoded_id = self._present(profile.absent), encode(profile.distinct_id)
-        records = 1
-        if names or not once.names:
-            body = record(encoded_id, "$set", self._set_json(profile) if names else b"{}")
-            if once.names:
-                body, records = body + b"," + record(encoded_id, "$set_once", once.encoded), 2
-        else:
-            body = record(encoded_id, "$set_once", once.encoded)
-        shape = self._joined(names, once.names) if once.names else names
-        if len(body) > RECORD_BYTES_MAX or len(shape) > PROPERTIES_MAX:
-            return self._composed(change, once)  # it looks at each record
-        return Outgoing(profile.key, profile.distinct_id, profile.fingerprint, shape, body, records)
-
-    def _joined(self, names: Shape, more: Shape) -> Shape:
-        """The same tuple each time, so that whoever counts shapes need not compare them name by name."""
-        both = names, more
-        joined = self._joins.get(both)
-        if joined is None:
-            if len(self._joins) >= PATTERNS_MAX:
-                self._joins.clear()
-            joined = self._joins[both] = names + more
-        return joined
-
-    def _composed(self, change: Change, once: _Part) -> Outgoing:
-        profile, prior = change.profile, change.prior
-        set_part = self._set_part(profile)
+    def _composed(self, change: Change, set_json: bytes, once: _Part) -> Outgoing:
+        profile, known = change.profile, change.known
         union = _part(self._union, profile.row, empty=False) if self._union.readers else _NOTHING
-        given = set_part.names + once.names + union.names
-        shape = self.names if len(given) == len(self.names) else given
-        before = change.known.shape + prior if change.known else prior
-        unset: tuple[str, ...] = ()
-        if (before and before != given) or (change.every_null and len(given) < len(self.names)):
-            unset, shape = self._absence(before, given, union.quiet, every_null=change.every_null)
-        records = self._records(profile.distinct_id, set_part, once, union, unset)
-        if not set_part.names and (not records or (change.known is None and not (once.names or union.names))):
-            # Without a $set, a $set_once or a $union nothing is sure to make a new profile exist.
-            records.append(self._envelope.record(encode(profile.distinct_id), "$set", b"{}"))
-        _check_limits(records, shape)
-        body = records[0] if len(records) == 1 else b",".join(records)
-        return Outgoing(profile.key, profile.distinct_id, profile.fingerprint, shape, body, len(records))
-
-    def _records(
-        self, distinct_id: DistinctId, set_part: _Part, once: _Part, union: _Part, unset: Sequence[str]
-    ) -> list[bytes]:
-        record, encoded_id = self._envelope.record, encode(distinct_id)
-        records = []
-        if set_part.names:
-            records.append(record(encoded_id, "$set", set_part.encoded))
+        shape = known.shape if known is not None else None
+        pattern = profile.absent, once.names, union.names, union.quiet, shape, change.prior, change.every_null
+        form = self._forms.get(pattern) or self._new_form(pattern)
+        encoded_id = encode(profile.distinct_id)
+        parts: tuple[bytes, ...] = (encoded_id, set_json) if form.sets else ()
         if once.names:
-            records.append(record(encoded_id, "$set_once", once.encoded))
+            parts += (encoded_id, once.encoded)
         if union.names:
-            records.append(record(encoded_id, "$union", union.encoded))
+            parts += (encoded_id, union.encoded)
+        if form.bare:
+            parts += (encoded_id,) * form.bare
+        body = form.template % parts
+        if len(body) > RECORD_BYTES_MAX or len(form.shape) > PROPERTIES_MAX:
+            _check_limits(form, parts)
+        return Outgoing(profile.key, profile.distinct_id, profile.fingerprint, form.shape, body, len(form.records))
+
+    def _new_form(self, pattern: _Pattern) -> _Form:
+        if len(self._forms) >= PATTERNS_MAX:
+            self._forms.clear()
+        form = self._forms[pattern] = self._form(pattern)
+        return form
+
+    def _form(self, pattern: _Pattern) -> _Form:
+        absent, once, union, quiet, known, prior, every_null = pattern
+        names = tuple(name for name in self._set.layout.names if name not in absent)
+        given = names + once + union
+        shape = self.names if len(given) == len(self.names) else given
+        before = (known or ()) + prior
+        unset: list[str] = []
+        if (before and before != given) or (every_null and len(given) < len(self.names)):
+            unset, kept = self._absent(before, set(given), quiet, every_null=every_null)
+            shape = tuple(filter({*given, *kept}.__contains__, self.names)) if kept else given
+        template = self._envelope.template
+        operations = (("$set", names), ("$set_once", once), ("$union", union))
+        records = [template(operation) for operation, sent in operations if sent]
+        filled = len(records)
         if unset:
-            records.append(record(encoded_id, "$unset", encode(unset)))
-        return records
+            records.append(template("$unset", encode(unset)))
+        if not names and (not records or (known is None and not (once or union))):
+            # Without a $set, a $set_once or a $union nothing is sure to make a new profile exist.
+            records.append(template("$set", b"{}"))
+        return _Form(tuple(records), b",".join(records), shape, bool(names), len(records) - filled)
 
-    def _set_part(self, profile: Profile) -> _Part:
-        return _Part(self._set_json(profile), self._present(profile.absent))
-
-    def _set_json(self, profile: Profile) -> bytes:
-        """The ``$set`` object as it is sent; nearly always that is its canonical form."""
-        for _, reader in self._set.inexact:
-            if not reader.alike(profile.row):
-                return self._as_sent(profile)
-        return profile.set_json
-
-    def _present(self, absent: Shape) -> Shape:
-        """The names that are not absent; rows share a few patterns of NULLs."""
-        names = self._patterns.get(absent)
-        if names is None:
-            if len(self._patterns) >= PATTERNS_MAX:
-                self._patterns.clear()
-            names = self._patterns[absent] = tuple(name for name in self._set.layout.names if name not in absent)
-        return names
+    def _set_jsons(self, changes: Sequence[Change]) -> list[bytes]:
+        """The ``$set`` objects as they are sent; nearly always that is their canonical form."""
+        encoded = [change.profile.set_json for change in changes]
+        if self._set.inexact:
+            rows = [change.profile.row for change in changes]
+            unlike = {index for _, reader in self._set.inexact for index in reader.unlike(rows)}
+            for index in unlike:
+                encoded[index] = self._as_sent(changes[index].profile)
+        return encoded
 
     def _as_sent(self, profile: Profile) -> bytes:
         """The ``$set`` object with every value as it is stored, where that is not its canonical form."""
@@ -205,22 +193,10 @@ class Composer:
             ]
             parts: list[_Part | None] = list(map(_Part, encoded, given))
         else:
-            parts = [_Part(text, names) for text in encoded]
+            parts = list(map(_Part, encoded, repeat(names)))
         for index in suspects(encoded):
             parts[index] = None
         return parts
-
-    def _absence(self, before: Shape, given: Shape, quiet: Shape, *, every_null: bool) -> tuple[tuple[str, ...], Shape]:
-        """What to unset and the shape that is left; rows share a few answers."""
-        question = before, given, quiet, every_null
-        answer = self._absences.get(question)
-        if answer is None:
-            if len(self._absences) >= PATTERNS_MAX:
-                self._absences.clear()
-            unset, kept = self._absent(before, set(given), quiet, every_null=every_null)
-            shape = tuple(filter({*given, *kept}.__contains__, self.names)) if kept else given
-            answer = self._absences[question] = tuple(unset), shape
-        return answer
 
     def _absent(
         self, before: Iterable[str], present: set[str], quiet: Sequence[str], *, every_null: bool
@@ -278,9 +254,14 @@ def _check_text(readers: Sequence[Reader], values: Sequence[Any]) -> None:
             raise _Refused(problem.code, f"{reader.place}: {problem.text}")
 
 
-def _check_limits(records: Sequence[bytes], shape: Shape) -> None:
-    largest = max(map(len, records))
+def _check_limits(form: _Form, parts: tuple[bytes, ...]) -> None:
+    rest, sizes = list(parts), []
+    for record in form.records:
+        taken = record.count(b"%b")
+        sizes.append(len(record % tuple(rest[:taken])))
+        del rest[:taken]
+    largest = max(sizes)
     if largest > RECORD_BYTES_MAX:
         raise _Refused("too_large", f"a record of {largest:,} bytes; Mixpanel takes at most {RECORD_BYTES_MAX:,}")
-    if len(shape) > PROPERTIES_MAX:
-        raise _Refused("too_many", f"{len(shape):,} properties; Mixpanel takes at most {PROPERTIES_MAX:,}")
+    if len(form.shape) > PROPERTIES_MAX:
+        raise _Refused("too_many", f"{len(form.shape):,} properties; Mixpanel takes at most {PROPERTIES_MAX:,}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from types import NoneType
@@ -43,8 +43,8 @@ class Converted(NamedTuple):
 class Reader:
     """Reads one property. ``canonical`` and ``sent`` give ``null`` for NULL and raise ``ValueProblem``.
 
-    ``exact``: both forms are the same. ``alike`` True: they surely are for this row. ``whole`` converts a page's
-    column at once, or says None: look row by row.
+    ``exact``: both forms are the same. ``unlike`` gives the indexes of rows for which they may differ. ``whole``
+    converts a page's column at once, or says None: look row by row.
     """
 
     name: str
@@ -55,7 +55,7 @@ class Reader:
     dated: bool
     null: Any
     whole: _Whole | None
-    alike: Callable[[Row], bool] = lambda _row: False
+    unlike: Callable[[Sequence[Row]], Iterable[int]] = lambda rows: range(len(rows))
 
     def read(self, rows: Sequence[Row], columns: Columns) -> Converted:
         """The canonical values of a page."""
@@ -92,7 +92,7 @@ def reader(name: str, spec: Property, places: Places, *, null: Any = UNSET) -> R
         dated=dated,
         null=null,
         whole=_whole(spec, places, fallback, dated=dated),
-        alike=_alike(spec, places),
+        unlike=_unlike(spec, places),
     )
 
 
@@ -163,12 +163,19 @@ def _forms(spec: Property, places: Places) -> tuple[OfRow, OfRow | None, bool]:
 _SHORT_DECIMAL = re.compile(r"-?(?:0|[1-9]\d{0,17})\.\d{0,16}[1-9]|-?[1-9]\d{0,17}|0", re.ASCII)
 
 
-def _alike(spec: Property, places: Places) -> Callable[[Row], bool]:
-    """Whether a row's value is sent in its canonical form: a quick look at decimals, the only ones worth it."""
+def _unlike(spec: Property, places: Places) -> Callable[[Sequence[Row]], Iterable[int]]:
+    """The rows whose value may not be sent in its canonical form: a quick look at decimals, the only ones worth it."""
     if spec.column is None or places[spec.column][1].kind is not Kind.DECIMAL or spec.type not in (None, "number"):
-        return lambda _row: False
-    index, is_short = places[spec.column][0], _SHORT_DECIMAL.fullmatch
-    return lambda row: row[index] is None or (type(row[index]) is str and is_short(row[index]) is not None)
+        return lambda rows: range(len(rows))
+    place, is_short = places[spec.column][0], _SHORT_DECIMAL.fullmatch
+
+    def unlike(rows: Sequence[Row]) -> Iterable[int]:
+        texts = ["0" if row[place] is None else row[place] for row in rows]
+        if set(map(type, texts)) != {str}:
+            return range(len(rows))
+        return [index for index, found in enumerate(map(is_short, texts)) if found is None]
+
+    return unlike
 
 
 def _or_fallback(form: OfRow, spec: Property, fallback: Any) -> OfRow:

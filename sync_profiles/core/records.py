@@ -68,6 +68,12 @@ class Envelope:
         """One record; ``encoded_id`` is the distinct ID as JSON, ``payload`` the operation's encoded value."""
         return b"%b%b%b%b}" % (self._start, encoded_id, self._middle[operation], payload)
 
+    def template(self, operation: str, payload: bytes | None = None) -> bytes:
+        """``record`` to be filled by ``%``: with the encoded ID, and the encoded payload unless it is given here."""
+        start, middle = (text.replace(b"%", b"%%") for text in (self._start, self._middle[operation]))
+        end = b"%b" if payload is None else payload.replace(b"%", b"%%")
+        return start + b"%b" + middle + end + b"}"
+
     def delete(self, distinct_id: DistinctId) -> bytes:
         """The record that removes a profile."""
         return b'%b%b%b,"$delete":""}' % (self._start, encode(distinct_id), self._delete)

@@ -287,7 +287,7 @@ class Batch(msgspec.Struct, frozen=True):
     @property
     def records(self) -> int:
         """How many Mixpanel records the request carries; what ``num_good_events`` must say."""
-        return sum(profile.records for profile in self.profiles)
+        return sum([profile.records for profile in self.profiles])
 
     @property
     def body(self) -> bytes:
@@ -297,7 +297,7 @@ class Batch(msgspec.Struct, frozen=True):
     @property
     def size(self) -> int:
         """Length of ``body`` in bytes, without making it."""
-        return 1 + sum(len(profile.body) + 1 for profile in self.profiles)
+        return 1 + len(self.profiles) + sum([len(profile.body) for profile in self.profiles])
 
 
 class Accepted(msgspec.Struct, frozen=True):

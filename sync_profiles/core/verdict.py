@@ -142,6 +142,8 @@ def _step(batch: Batch, verdict: Accepted | Invalid | TooLarge | Throttled | Unc
     match verdict:
         case Accepted():
             late = [verdict.doubtful or profile.doubt == "late" for profile in batch.profiles]
+            if True not in late:
+                return Step(acknowledged=batch.profiles)
             return Step(
                 acknowledged=tuple(p for p, is_late in zip(batch.profiles, late, strict=True) if not is_late),
                 doubtful=tuple(p for p, is_late in zip(batch.profiles, late, strict=True) if is_late),

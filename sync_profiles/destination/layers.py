@@ -173,3 +173,19 @@ class Paced:
         with self._lock:
             self._pace = paced(self._pace, verdict, era)
         return verdict
+
+
+class OnDemand:
+    """A destination that is made when the first batch leaves: a run that sends nothing loads no HTTP library."""
+
+    def __init__(self, make: Callable[[], Destination]) -> None:
+        self._make = make
+        self._made: Destination | None = None
+        self._lock = threading.Lock()
+
+    def send(self, batch: Batch) -> Verdict:
+        """Send, with what is made once for all threads."""
+        with self._lock:
+            if self._made is None:
+                self._made = self._make()
+        return self._made.send(batch)

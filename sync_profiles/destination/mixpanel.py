@@ -1,6 +1,6 @@
 """Mixpanel over HTTP: profiles in by /engage and /groups, back by the query API.
 
-Hosts, paths and parameters as in Mixpanel's OpenAPI files (ingestion and query); the error texts of the query API as
+Paths and parameters as in Mixpanel's OpenAPI files (ingestion and query); the error texts of the query API as
 recorded from the live server.
 """
 
@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from itertools import islice
-from typing import Literal
 from urllib.parse import urlencode
 
 import msgspec
@@ -18,6 +17,7 @@ from sync_profiles.core.ports import Clock
 from sync_profiles.core.reply import ANSWER_BYTES_MAX, reply_verdict, retry_after_s
 from sync_profiles.core.types import Batch, DistinctId, Json, ProfilePage, Refused, Uncertain, Verdict
 from sync_profiles.destination.border import BarredError, NoReplyError
+from sync_profiles.destination.hosts import Hosts
 from sync_profiles.destination.wire import Reply, Wire
 from sync_profiles.errors import (
     AccessError,
@@ -39,24 +39,6 @@ PAGE_SIZE = 10_000
 """Profiles asked for on a page. Not documented; the answer says how many it really puts there (1,000 as a rule)."""
 
 READ_BYTES_MAX = 64_000_000
-
-
-class Hosts(msgspec.Struct, frozen=True):
-    """Where Mixpanel is, without a slash at the end: ``ingestion`` takes profiles, ``query`` gives them back."""
-
-    ingestion: str
-    query: str
-
-
-def hosts(region: Literal["us", "eu", "in"], base_url: str | None = None) -> Hosts:
-    """The hosts of a region; ``base_url`` (sandbox, gateway) replaces them all and keeps its own path."""
-    if base_url is not None:
-        return Hosts(base_url.rstrip("/"), base_url.rstrip("/"))
-    ingestion, query = _REGIONS[region]
-    return Hosts(f"https://{ingestion}.mixpanel.com", f"https://{query}mixpanel.com")
-
-
-_REGIONS = {"us": ("api", ""), "eu": ("api-eu", "eu."), "in": ("api-in", "in.")}
 
 
 class Mixpanel:

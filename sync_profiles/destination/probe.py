@@ -10,7 +10,8 @@ import msgspec
 from sync_profiles.core.facts import ReachFacts
 from sync_profiles.core.reply import ANSWER_BYTES_MAX
 from sync_profiles.destination.border import BarredError, NoReplyError
-from sync_profiles.destination.mixpanel import ENGAGE, READ_BYTES_MAX, Hosts, query_error
+from sync_profiles.destination.hosts import Hosts
+from sync_profiles.destination.mixpanel import ENGAGE, READ_BYTES_MAX, query_error
 from sync_profiles.destination.wire import Wire
 from sync_profiles.errors import AccessError, ConfigError, TemporaryError
 

@@ -52,7 +52,7 @@ class Wire:
         self._timeout_s = timeout_s
         self._answer_bytes_max = answer_bytes_max
         self._own = threading.local()
-        self._sessions: list[requests.Session] = []
+        self._lines: list[_Line] = []
         self._lock = threading.Lock()
 
     def post(self, url: str, body: bytes, content_type: str, *, auth: tuple[str, str] | None = None) -> Reply:
@@ -71,19 +71,10 @@ class Wire:
     ) -> Reply:
         watch = _Watch(self._timeout_s)
         try:
-            with (
-                watch,
-                self._session(url).request(
-                    method,
-                    url,
-                    data=body,
-                    headers=headers,
-                    auth=auth,
-                    timeout=(min(CONNECT_S_MAX, self._timeout_s), watch.net_s),
-                    allow_redirects=False,
-                    stream=True,
-                ) as response,
-            ):
+            line = self._line(url)
+            request = requests.Request(method, url, {**_HEADERS, **headers}, data=body, auth=auth).prepare()
+            times_s = (min(CONNECT_S_MAX, self._timeout_s), watch.net_s)
+            with watch, line.adapter.send(request, stream=True, timeout=times_s, proxies=line.proxies) as response:
                 reply = self._reply(response)
                 if watch.expired:
                     # A socket that was shut down looks like an answer that came to its end.
@@ -97,16 +88,16 @@ class Wire:
     def close(self) -> None:
         """Close the connections of all threads."""
         with self._lock:
-            while self._sessions:
-                self._sessions.pop().close()
+            while self._lines:
+                self._lines.pop().adapter.close()
 
-    def _session(self, url: str) -> requests.Session:
-        session: requests.Session | None = getattr(self._own, "session", None)
-        if session is None:
-            session = self._own.session = _session(url)
+    def _line(self, url: str) -> _Line:
+        line: _Line | None = getattr(self._own, "line", None)
+        if line is None:
+            line = self._own.line = _line(url)
             with self._lock:
-                self._sessions.append(session)
-        return session
+                self._lines.append(line)
+        return line
 
     def _reply(self, response: requests.Response) -> Reply:
         body = response.raw.read(self._answer_bytes_max + 1, decode_content=False)
@@ -129,23 +120,30 @@ class Wire:
         return plain
 
 
-# --- sessions --------------------------------------------------------------------------------------------------------
+# --- one thread's connection -----------------------------------------------------------------------------------------
+
+_HEADERS = {
+    "User-Agent": f"sync-profiles/{__version__}",
+    "Accept": "*/*",
+    "Accept-Encoding": "identity",
+    "Connection": "keep-alive",
+}
 
 
-class _Session(requests.Session):
-    def get_redirect_target(self, resp: requests.Response) -> str | None:  # noqa: ARG002 - the library's signature
-        """None: requests prepares a next request, and reads the whole answer for it, even when it must not follow."""
-        return None
+class _Line(msgspec.Struct, frozen=True):
+    """What a session of requests would hold, without its cookies, redirects and merging of settings.
+
+    That is a third of the cost of a request, and all of it things that must not happen here.
+    """
+
+    adapter: _Adapter
+    proxies: dict[str, str]
 
 
-def _session(url: str) -> requests.Session:
-    session = _Session()
-    session.trust_env = False
-    session.proxies.update({} if is_loopback(url) else requests.utils.get_environ_proxies(url))
-    session.headers.update({"User-Agent": f"sync-profiles/{__version__}", "Accept-Encoding": "identity"})
-    session.mount("http://", _Adapter(None))
-    session.mount("https://", _Adapter(_tls_context()))
-    return session
+def _line(url: str) -> _Line:
+    # Reading a bundle of certificates takes 30 ms.
+    adapter = _Adapter(_tls_context() if urlsplit(url).scheme == "https" else None)
+    return _Line(adapter, {} if is_loopback(url) else requests.utils.get_environ_proxies(url))
 
 
 def is_loopback(url: str) -> bool:

@@ -98,10 +98,8 @@ class Delivery:
     def offer(self, profiles: Sequence[Outgoing]) -> None:
         """Take profiles; blocks while more is waiting than can be in flight. After a failure they are left alone."""
         self.open_keys.update([profile.key for profile in profiles])
-        for profile in profiles:
-            full = self._cutter.add(profile)
-            if full:
-                self._enqueue(full)
+        for full in self._cutter.extend(profiles):
+            self._enqueue(full)
         self._advance()
         while len(self._waiting) > self._settings.limit() and self._wait_for_reply():
             self._advance()
@@ -259,9 +257,9 @@ class Delivery:
             self._tally.reject(profile.key, profile.distinct_id, REFUSED, reason)
         for profile, reason in step.failing:
             self._tally.reject(profile.key, profile.distinct_id, UNANSWERED, reason)
-        again = {profile.key for cut in (*step.again, *step.later) for profile in cut}
-        held = {profile.key for profile, _ in self._suspects}
-        self._answered.update(p.key for p in batch.profiles if p.key not in again and p.key not in held)
+        not_yet = {profile.key for cut in (*step.again, *step.later) for profile in cut}
+        not_yet |= {profile.key for profile, _ in self._suspects}
+        self._answered.update([profile.key for profile in batch.profiles if profile.key not in not_yet])
         return settlement_of(settled, now=now, waiting=waiting)
 
     def _judged(self, batch: Batch, verdict: Verdict) -> Step:
@@ -276,9 +274,9 @@ class Delivery:
         return step
 
     def _count(self, profiles: tuple[Outgoing, ...]) -> None:
-        removed = sum(1 for profile in profiles if profile.fingerprint is None)
-        self._tally.sent += len(profiles) - removed
-        self._tally.deleted += sum(1 for p in profiles if p.fingerprint is None and p.cause != DELETE_AGAIN)
+        removed = [profile for profile in profiles if profile.fingerprint is None]
+        self._tally.sent += len(profiles) - len(removed)
+        self._tally.deleted += sum(1 for profile in removed if profile.cause != DELETE_AGAIN)
 
     def _judge(self, refused: tuple[tuple[Outgoing, str], ...]) -> list[tuple[Outgoing, str]]:
         """Who is rejected now: nobody before a good record has passed in this run, then everybody held so far."""

@@ -131,9 +131,11 @@ class Pass:
         before = {**self._state.waiting([entry.key for entry in rejected]), **compared.waiting}
         pending = self._rejections(rejected, compared.waiting, before, now)
         pending += self._gone(diff.deleted, compared.known, compared.waiting, now) if diff.deleted else []
-        current: list[Profile | Unmappable] = [*(change.profile for change in diff.changed), *rejected]
-        pending += self._abandoned(current, before, now) if before else []
-        pending += self._left(rejected, now) if rejected and not self._parts.mapper.id_is_key else []
+        if before:
+            current: list[Profile | Unmappable] = [*(change.profile for change in diff.changed), *rejected]
+            pending += self._abandoned(current, before, now)
+        if rejected and not self._parts.mapper.id_is_key:
+            pending += self._left(rejected, now)
         if resolved or pending:
             self._state.settle(Settlement(resolved=resolved, pending=pending), now)
         self._release_ids(compared)
@@ -203,6 +205,8 @@ class Pass:
 
     def _release_ids(self, compared: Compared) -> None:
         """A row that gave up a shared distinct ID frees the others that waited for it."""
+        if not compared.waiting:
+            return
         ids = {
             row.distinct_id
             for row in compared.waiting.values()

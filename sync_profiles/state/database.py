@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -149,18 +149,10 @@ class Database:
         self._ids[shape] = number
         return number
 
-    def shape_ids(self, connection: sa.Connection) -> Callable[[Shape], int]:
-        """``shape_id`` for many: rows in a row often share the very same tuple, which need not be hashed again."""
-        last: Shape | None = None
-        number = 0
-
-        def shape_id(shape: Shape) -> int:
-            nonlocal last, number
-            if shape is not last:
-                last, number = shape, self.shape_id(connection, shape)
-            return number
-
-        return shape_id
+    def shape_numbers(self, connection: sa.Connection, shapes: Sequence[Shape]) -> list[int]:
+        """``shape_id`` of each of many shapes, few of which differ."""
+        numbers = {shape: self.shape_id(connection, shape) for shape in set(shapes)}
+        return [numbers[shape] for shape in shapes]
 
     def shape(self, connection: sa.Connection, number: int) -> Shape:
         """The shape behind a number."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 
 import msgspec
 import sqlalchemy as sa
@@ -15,42 +15,63 @@ INTERRUPTED = "interrupted"
 INTERRUPTED_REASON = "a run ended before Mixpanel answered"
 
 
-class _Flying(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """What is written down of one profile in flight, never its values; ``own_id`` None: the ID is the key."""
+class _Flying(msgspec.Struct, frozen=True):
+    """What is known again of one profile in flight."""
 
     key: Key
-    own_id: DistinctId | None
-    shape_id: int
+    distinct_id: DistinctId
+    shape: Shape
     removal: bool
     cause: str
-
-    @property
-    def distinct_id(self) -> DistinctId:
-        return self.own_id if self.own_id is not None else self.key
 
     @property
     def kind(self) -> PendingKind:
         return "gone" if self.removal else "row"
 
 
+class _Written(msgspec.Struct, frozen=True, array_like=True):
+    """What is written down of a batch in flight, never its values: an entry for each profile.
+
+    ``ids`` has None where the ID is the key. ``removals`` are indexes; ``causes`` are by index, of those that have one.
+    """
+
+    keys: list[Key]
+    ids: list[DistinctId | None]
+    shape_ids: list[int]
+    removals: list[int]
+    causes: dict[int, str]
+
+
 _encode = msgspec.msgpack.Encoder().encode
-_decode = msgspec.msgpack.Decoder(list[_Flying]).decode
+_decode = msgspec.msgpack.Decoder(_Written).decode
 
 
 def dispatch(database: Database, connection: sa.Connection, sync_id: int, batches: Iterable[InFlight]) -> None:
     """Write down batches that are about to be sent."""
-    shape_id = database.shape_ids(connection)
     for batch in batches:
-        profiles = _encode([_flying(profile, shape_id(profile.shape)) for profile in batch.profiles])
         connection.exec_driver_sql(
             "INSERT OR REPLACE INTO inflight (sync_id, number, profiles) VALUES (?, ?, ?)",
-            (sync_id, batch.number, profiles),
+            (sync_id, batch.number, _encode(_written(database, connection, batch.profiles))),
         )
 
 
-def _flying(profile: Outgoing, shape_id: int) -> _Flying:
-    own_id = profile.distinct_id if profile.distinct_id != profile.key else None
-    return _Flying(profile.key, own_id, shape_id, profile.fingerprint is None, profile.cause)
+def _written(database: Database, connection: sa.Connection, profiles: Sequence[Outgoing]) -> _Written:
+    return _Written(
+        [profile.key for profile in profiles],
+        [profile.distinct_id if profile.distinct_id != profile.key else None for profile in profiles],
+        database.shape_numbers(connection, [profile.shape for profile in profiles]),
+        [index for index, profile in enumerate(profiles) if profile.fingerprint is None],
+        {index: profile.cause for index, profile in enumerate(profiles) if profile.cause},
+    )
+
+
+def _read(database: Database, connection: sa.Connection, blob: bytes) -> Iterator[_Flying]:
+    batch = _decode(blob)
+    removals = set(batch.removals)
+    for index, (key, own_id, number) in enumerate(zip(batch.keys, batch.ids, batch.shape_ids, strict=True)):
+        shape = database.shape(connection, number)
+        distinct_id = key if own_id is None else own_id
+        yield _Flying(key, distinct_id, shape, index in removals, batch.causes.get(index, ""))
 
 
 def land(connection: sa.Connection, sync_id: int, numbers: Iterable[int]) -> None:
@@ -64,7 +85,8 @@ def revive(database: Database, connection: sa.Connection, sync_id: int, now: flo
     """Turn what a dead run left in flight into pending rows that are due; returns how many profiles that were."""
     table = schema.inflight
     query = sa.select(table.c.profiles).where(table.c.sync_id == sync_id).order_by(table.c.number)
-    profiles = [profile for blob in connection.execute(query).scalars() for profile in _decode(blob)]
+    blobs = connection.execute(query).scalars().all()
+    profiles = [profile for blob in blobs for profile in _read(database, connection, blob)]
     kinds: tuple[PendingKind, ...] = ("row", "gone")
     rows = {
         pending.identity(row.kind, row.key, row.distinct_id): row
@@ -74,14 +96,13 @@ def revive(database: Database, connection: sa.Connection, sync_id: int, now: flo
     touched = {}
     for profile in profiles:
         identity = pending.identity(profile.kind, profile.key, profile.distinct_id)
-        shape = database.shape(connection, profile.shape_id)
-        rows[identity] = touched[identity] = _revived(profile, shape, rows.get(identity), now)
+        rows[identity] = touched[identity] = _revived(profile, rows.get(identity), now)
     pending.write(database, connection, sync_id, touched.values())
     connection.execute(sa.delete(table).where(table.c.sync_id == sync_id))
     return len(profiles)
 
 
-def _revived(profile: _Flying, shape: Shape, before: PendingRow | None, now: float) -> PendingRow:
+def _revived(profile: _Flying, before: PendingRow | None, now: float) -> PendingRow:
     """The pending row of a profile that nobody knows the fate of.
 
     A removal is still asked for by its own "gone" row, which only becomes due. Of a row that was pending before, the
@@ -100,5 +121,5 @@ def _revived(profile: _Flying, shape: Shape, before: PendingRow | None, now: flo
         attempts=0,
         since=before.since if before is not None else now,
         next_try_at=now,
-        shape=tuple(dict.fromkeys(earlier + shape)),
+        shape=tuple(dict.fromkeys(earlier + profile.shape)),
     )

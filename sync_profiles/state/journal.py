@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 import sqlalchemy as sa
 
-from sync_profiles.core.types import Acknowledged, Key
+from sync_profiles.core.types import Key
 from sync_profiles.state.database import Database
 
 MERGE_ROWS = 250_000
@@ -58,11 +58,10 @@ class Journal:
         self.rows = 0
         self._keys: set[int] = set()
 
-    def note(self, acknowledged: Sequence[Acknowledged], forgotten: Sequence[Key]) -> None:
+    def note(self, keys: Sequence[Key]) -> None:
         """Remember what was appended; called once it is committed."""
-        self.rows += len(acknowledged) + len(forgotten)
-        self._keys.update([hash(entry.key) for entry in acknowledged])
-        self._keys.update(map(hash, forgotten))
+        self.rows += len(keys)
+        self._keys.update(map(hash, keys))
 
     def may_hold(self, keys: Sequence[Key]) -> bool:
         """Whether one of ``keys`` may be in the journal; False is certain."""

@@ -229,6 +229,8 @@ class SyncReader:
 
     def waiting(self, keys: Sequence[Key]) -> Mapping[Key, PendingRow]:
         """Those of ``keys`` that are pending as kind "row"."""
+        if not keys:
+            return {}
         with self._database.reading() as connection:
             rows = pending.of_keys(self._database, connection, self._sync_id, "row", keys)
         return {row.key: row for row in rows}

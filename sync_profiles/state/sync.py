@@ -18,7 +18,7 @@ from sync_profiles.core.types import (
     Verification,
     Watermark,
 )
-from sync_profiles.state import inflight, journal, pending, schema
+from sync_profiles.state import inflight, journal, ordered, pending, schema
 from sync_profiles.state.database import Database
 from sync_profiles.state.journal import Journal, blocks
 from sync_profiles.state.reader import GOOD, SyncReader
@@ -111,8 +111,9 @@ class SyncState(SyncReader):
             number = self._number or self._of_sync(connection, "last_number")
             place = (self._sync_id, int(now), number)
             inflight.land(connection, self._sync_id, settlement.landed)
+            journaled: Sequence[Key] = ()
             if settlement.acknowledged:
-                self._acknowledge(connection, place, settlement.acknowledged)
+                journaled = self._acknowledge(connection, place, settlement.acknowledged)
             if settlement.forgotten:
                 nothing = [None] * len(settlement.forgotten)
                 journal.append(connection, place, (settlement.forgotten, nothing, nothing, nothing))
@@ -122,19 +123,27 @@ class SyncState(SyncReader):
                 pending.write(self._database, connection, self._sync_id, rows)
             inflight.dispatch(self._database, connection, self._sync_id, settlement.dispatched)
         if self._journal is not None:
-            self._journal.note(settlement.acknowledged, settlement.forgotten)
+            self._journal.note([*journaled, *settlement.forgotten])
             if self._journal.rows > journal.MERGE_ROWS:
                 self._journal.merge()
 
     def _acknowledge(
         self, connection: sa.Connection, place: tuple[int, int, int], acknowledged: Sequence[Acknowledged]
-    ) -> None:
-        shape_id = self._database.shape_ids(connection)
-        keys = [entry.key for entry in acknowledged]
-        ids = [None if entry.distinct_id == entry.key else entry.distinct_id for entry in acknowledged]
-        fingerprints = [entry.fingerprint for entry in acknowledged]
-        journal.append(connection, place, (keys, ids, fingerprints, [shape_id(entry.shape) for entry in acknowledged]))
+    ) -> Sequence[Key]:
+        """Write them into the order of the keys or append them to the journal; returns the keys of the latter."""
+        latest = {entry.key: entry for entry in acknowledged}
+        keys, entries = list(latest), list(latest.values())
         pending.acknowledge(connection, self._sync_id, keys)
+        # A word in the journal counts as the later one, so there it is followed by the next.
+        if self._journal is not None and not self._journal.may_hold(keys):
+            known = ordered.neighbours(connection, self._sync_id, keys)
+            if known is not None:
+                ordered.write(self._database, connection, place, entries, known)
+                return ()
+        ids = [None if entry.distinct_id == entry.key else entry.distinct_id for entry in entries]
+        shapes = self._database.shape_numbers(connection, [entry.shape for entry in entries])
+        journal.append(connection, place, (keys, ids, [entry.fingerprint for entry in entries], shapes))
+        return keys
 
     def hasten(self, ids: Sequence[DistinctId] | None = None) -> int:
         """Make pending rows due now: those with one of ``ids``, or all; returns how many."""

@@ -39,8 +39,9 @@ from sync_profiles.core.types import (
     Verdict,
 )
 from sync_profiles.destination import wire
+from sync_profiles.destination.hosts import hosts
 from sync_profiles.destination.layers import Paced, Retrying
-from sync_profiles.destination.mixpanel import Mixpanel, hosts
+from sync_profiles.destination.mixpanel import Mixpanel
 from sync_profiles.destination.wire import _Watch
 
 GOOD_BODY = b'{"error":null,"errors":{},"num_good_events":2,"status":1}'

@@ -9,7 +9,7 @@ import pytest
 from scripted_server import Answer, ScriptedServer, http, reset
 
 from sync_profiles.core.facts import ReachFacts
-from sync_profiles.destination.mixpanel import hosts
+from sync_profiles.destination.hosts import hosts
 from sync_profiles.destination.probe import Probe
 from sync_profiles.errors import AccessError, ConfigError, SyncProfilesError, TemporaryError
 from sync_profiles.sandbox.server import PROJECT_ID, SERVICE_ACCOUNT, SERVICE_SECRET, Sandbox

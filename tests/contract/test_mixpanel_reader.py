@@ -9,7 +9,8 @@ from urllib.parse import parse_qs
 import pytest
 from scripted_server import Answer, ScriptedServer, http, reset
 
-from sync_profiles.destination.mixpanel import IDS_PER_QUERY, PAGE_SIZE, MixpanelReader, hosts
+from sync_profiles.destination.hosts import hosts
+from sync_profiles.destination.mixpanel import IDS_PER_QUERY, PAGE_SIZE, MixpanelReader
 from sync_profiles.errors import (
     AccessError,
     ConfigError,

@@ -26,6 +26,7 @@ from sync_profiles.core.types import (
     Verification,
     Watermark,
 )
+from sync_profiles.state import ordered
 from sync_profiles.state.store import Store, open_store
 
 NOW = 1_700_000_000.0
@@ -64,11 +65,13 @@ class FileHome:
             self._store.close()
 
 
-@pytest.fixture(params=["memory", "sqlite"])
-def home(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Home]:
+@pytest.fixture(params=["memory", "sqlite", "journal"])
+def home(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Home]:
     if request.param == "memory":
         yield MemoryHome()
         return
+    if request.param == "journal":  # no keys are close enough to be written in their order at once
+        monkeypatch.setattr(ordered, "STRANGERS_MAX", -1_000_000)
     file_home = FileHome(tmp_path / "state.db")
     yield file_home
     file_home.close()

@@ -17,7 +17,7 @@ from summaries import a_summary
 
 from sync_profiles.core.ports import State
 from sync_profiles.core.types import Acknowledged, InFlight, Key, Known, Outgoing, PendingRow, Settlement, Watermark
-from sync_profiles.state import journal
+from sync_profiles.state import journal, ordered
 from sync_profiles.state.store import Store, open_store
 
 KEYS = ["", "1", "10", "2", "a", "ä", "z"]
@@ -122,8 +122,9 @@ class TwoStates(RuleBasedStateMachine):
             state.finish_run(summary, forced_done=done)
         self.running = False
 
-    @rule(settlement=settlements, again=st.booleans())
-    def settle(self, settlement: Settlement, again: bool) -> None:
+    @rule(settlement=settlements, again=st.booleans(), strangers_max=st.sampled_from([-1_000_000, 0, 5]))
+    def settle(self, settlement: Settlement, again: bool, strangers_max: int) -> None:
+        ordered.STRANGERS_MAX = strangers_max  # by the journal, or in the order of the keys at once
         self.model.settle(settlement, self._time)
         for _ in range(1 + again):
             self.real.settle(settlement, self._time)
@@ -193,6 +194,8 @@ def small_journal(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(journal, "MERGE_ROWS", 8)
     monkeypatch.setattr(journal, "CHUNK_ROWS", 2)
     monkeypatch.setattr(journal, "INSERT_ROWS", 3)
+    monkeypatch.setattr(ordered, "INSERT_ROWS", 3)
+    monkeypatch.setattr(ordered, "STRANGERS_MAX", 0)
 
 
 TwoStates.TestCase.settings = settings(

@@ -19,7 +19,7 @@ from summaries import a_summary
 
 from sync_profiles.core.types import Acknowledged, InFlight, Settlement
 from sync_profiles.errors import GuardStop, StateError
-from sync_profiles.state import journal, schema, sync
+from sync_profiles.state import journal, ordered, schema, sync
 from sync_profiles.state.store import Store, open_store, start_over
 from sync_profiles.state.sync import SyncState
 
@@ -40,6 +40,11 @@ def opened(path: Path, *, read_only: bool = False) -> Iterator[Store]:
 def acks(count: int, *, shape: tuple[str, ...] = ("plan",), start: int = 0) -> list[Acknowledged]:
     keys = [f"{number:08x}-0000-4000-8000-00000000000a" for number in range(start, start + count)]
     return [Acknowledged(key, key, b"f" * 16, shape) for key in keys]
+
+
+def by_journal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As for keys that come in no order."""
+    monkeypatch.setattr(ordered, "STRANGERS_MAX", -1_000_000)
 
 
 def a_run(store: Store, count: int = 10, *, name: str = "users", finish: bool = True) -> SyncState:
@@ -337,12 +342,17 @@ def test_a_folder_that_cannot_be_made_is_told_as_such(tmp_path: Path) -> None:
         pass
 
 
-def test_a_profile_takes_at_most_150_bytes_on_disk(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("in_order", "bytes_max"), [(True, 90), (False, 150)])
+def test_a_profile_takes_few_bytes_on_disk(
+    path: Path, monkeypatch: pytest.MonkeyPatch, in_order: bool, bytes_max: int
+) -> None:
     """With keys of 36 characters, at the proportions of a million rows: what the journal took is part of the file."""
     monkeypatch.setattr(journal, "MERGE_ROWS", journal.MERGE_ROWS // 50)
+    if not in_order:
+        by_journal(monkeypatch)
     for _ in range(2):
         a_state(path, 20_000)
-        assert sum(file.stat().st_size for file in path.parent.iterdir()) / 20_000 <= 150
+        assert sum(file.stat().st_size for file in path.parent.iterdir()) / 20_000 <= bytes_max
 
 
 # --- looking only --------------------------------------------------------------------------------------------------
@@ -366,7 +376,8 @@ def test_who_only_looks_cannot_write(path: Path) -> None:
         assert store.reader("users").known_count() == 10
 
 
-def test_a_run_can_be_looked_at_while_it_goes_on(path: Path) -> None:
+def test_a_run_can_be_looked_at_while_it_goes_on(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    by_journal(monkeypatch)
     with opened(path) as store:
         state = a_run(store)
         state.begin_run("second", NOW)
@@ -421,8 +432,34 @@ class DiedError(BaseException):
     """The process is gone."""
 
 
+def test_keys_in_order_are_written_at_once_and_those_far_apart_by_the_journal(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ordered, "STRANGERS_MAX", 5)
+    with opened(path) as store:
+        state = a_run(store, 30)
+        state.begin_run("second", NOW)
+        entries = acks(60)
+        waiting = {}
+        for name, some in {
+            "in order": entries[30:40],
+            "again": entries[10:20],
+            "far apart": [entries[0], entries[39], entries[50]],
+            "beside one in the journal": entries[50:55],
+            "elsewhere": entries[20:30],
+        }.items():
+            state.settle(Settlement(acknowledged=some), NOW)
+            with store._database.reading() as connection:
+                waiting[name] = connection.exec_driver_sql("SELECT count(*) FROM journal").scalar_one()
+        assert waiting == {"in order": 0, "again": 0, "far apart": 3, "beside one in the journal": 8, "elsewhere": 8}
+        known = state.known([entry.key for entry in entries])
+        assert sorted(known) == [entry.key for entry in entries[:40] + entries[50:55]]
+        assert {entry.ordinal for entry in known.values()} == set(range(state.known_count())), "without gaps"
+
+
 @pytest.mark.parametrize("after", range(5))
 def test_a_merge_that_dies_halfway_is_done_again(path: Path, monkeypatch: pytest.MonkeyPatch, after: int) -> None:
+    by_journal(monkeypatch)
     monkeypatch.setattr(journal, "CHUNK_ROWS", 10)
     merge_chunk, calls = journal._merge_chunk, 0
 
@@ -451,6 +488,7 @@ def test_a_merge_that_dies_halfway_is_done_again(path: Path, monkeypatch: pytest
 
 
 def test_a_long_journal_is_merged_during_the_run(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    by_journal(monkeypatch)
     monkeypatch.setattr(journal, "MERGE_ROWS", 100)
     with opened(path) as store:
         a_run(store, 1000, finish=False)

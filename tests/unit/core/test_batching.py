@@ -94,9 +94,9 @@ def test_a_body_of_exactly_the_limit_still_fits() -> None:
 
 def test_what_is_open_is_carried_over_between_pages_and_handed_out_once() -> None:
     cutter = Cutter(records_max=3)
-    assert [cutter.add(outgoing(key)) for key in "ab"] == [None, None]
-    assert cutter.add(outgoing("c")) is None
-    closed = cutter.add(outgoing("d"))
+    assert cutter.extend([outgoing(key) for key in "ab"]) == []
+    assert cutter.extend([outgoing("c")]) == []
+    (closed,) = cutter.extend([outgoing("d")])
     assert closed is not None
     assert keys(closed) == "abc"
     assert [keys(each) for each in cutter.rest()] == ["d"]
@@ -107,14 +107,14 @@ def test_after_a_413_later_cuts_are_smaller_and_never_grow_again() -> None:
     cutter = Cutter(records_max=100, bytes_max=100_000)
     cutter.shrink(20_000)
     cutter.shrink(50_000)
-    closed = [cutter.add(outgoing(key, body=b"x" * 9_000)) for key in "abcd"]
-    assert [keys(each) for each in [*filter(None, closed), *cutter.rest()]] == ["ab", "cd"]
+    closed = cutter.extend([outgoing(key, body=b"x" * 9_000) for key in "abcd"])
+    assert [keys(each) for each in [*closed, *cutter.rest()]] == ["ab", "cd"]
 
 
 def test_shrinking_stops_at_a_floor() -> None:
     cutter = Cutter(records_max=100, bytes_max=100_000)
     cutter.shrink(1)
-    assert [cutter.add(outgoing(key, body=b"x" * (BYTES_FLOOR // 2 - 2))) for key in "ab"] == [None, None]
+    assert cutter.extend([outgoing(key, body=b"x" * (BYTES_FLOOR // 2 - 2)) for key in "ab"]) == []
 
 
 @settings(deadline=None)  # a busy machine is no failure

@@ -1,0 +1,86 @@
+"""Acknowledgements whose keys lie close together, written where they belong at once.
+
+A pass in the order of the keys, which a first run and a backfill mostly are, touches a few pages of the file for
+thousands of rows. Then the way through the journal would only double the work and the size of the file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cache
+
+import sqlalchemy as sa
+
+from sync_profiles.core.types import Acknowledged, Key
+from sync_profiles.state.database import Database
+
+STRANGERS_MAX = 1000
+"""So many known keys may lie between those of a settlement beyond as many as it has."""
+
+INSERT_ROWS = 100
+"""One statement with this many rows costs two thirds of as many executions."""
+
+
+def neighbours(connection: sa.Connection, sync_id: int, keys: Sequence[Key]) -> set[Key] | None:
+    """The known keys from the least of ``keys`` to the largest; None when they are too many to call ``keys`` close."""
+    limit = len(keys) + STRANGERS_MAX
+    found = connection.exec_driver_sql(
+        "SELECT key FROM profile WHERE sync_id = ? AND key BETWEEN ? AND ? LIMIT ?",
+        (sync_id, min(keys), max(keys), limit + 1),
+    )
+    known = set(found.scalars())
+    return known if len(known) <= limit else None
+
+
+def write(
+    database: Database,
+    connection: sa.Connection,
+    place: tuple[int, int, int],
+    acknowledged: Sequence[Acknowledged],
+    known: set[Key],
+) -> None:
+    """Write acknowledgements of one key each into ``profile``; ``place`` is (sync, acknowledged at, run).
+
+    ``known`` holds those of their keys that are there already, and maybe others.
+    """
+    ordered = sorted(acknowledged, key=_key)
+    next_ordinal: int = connection.exec_driver_sql("SELECT next_ordinal FROM sync WHERE id = ?", place[:1]).scalar_one()
+    ordinals, unused = [], next_ordinal
+    for entry in ordered:
+        ordinals.append(unused)  # one that is known keeps its own
+        if entry.key not in known:
+            unused += 1
+    columns: tuple[Sequence[object], ...] = (
+        [entry.key for entry in ordered],
+        [None if entry.distinct_id == entry.key else entry.distinct_id for entry in ordered],
+        [entry.fingerprint for entry in ordered],
+        database.shape_numbers(connection, [entry.shape for entry in ordered]),
+        ordinals,
+    )
+    for start in range(0, len(ordered), INSERT_ROWS):
+        count = min(INSERT_ROWS, len(ordered) - start)
+        flat: list[object] = [None] * (len(columns) * count)
+        for index, column in enumerate(columns):
+            flat[index :: len(columns)] = column[start : start + count]
+        connection.exec_driver_sql(_upsert(count), (*place, *flat))
+    connection.exec_driver_sql(
+        "UPDATE sync SET next_ordinal = ?, profiles = profiles + ? WHERE id = ?",
+        (unused, unused - next_ordinal, place[0]),
+    )
+
+
+def _key(entry: Acknowledged) -> Key:
+    return entry.key
+
+
+@cache
+def _upsert(rows: int) -> str:
+    values = ",".join(["(?,?,?,?,?)"] * rows)
+    # WHERE true: without it SQLite would take ON for a join's (sqlite.org/lang_upsert.html, 2.2).
+    return (
+        "INSERT INTO profile (sync_id, acknowledged_at, run, key, distinct_id, fingerprint, shape_id, ordinal)"
+        f" SELECT ?, ?, ?, column1, column2, column3, column4, column5 FROM (VALUES {values}) WHERE true"
+        " ON CONFLICT (sync_id, key) DO UPDATE SET distinct_id = excluded.distinct_id,"
+        " fingerprint = excluded.fingerprint, shape_id = excluded.shape_id,"
+        " acknowledged_at = excluded.acknowledged_at, run = excluded.run"
+    )
