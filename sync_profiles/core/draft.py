@@ -40,7 +40,7 @@ region = "{region}"                # us, eu or in; in the wrong one Mixpanel acc
 class Setting(msgspec.Struct, frozen=True):
     """``key = value`` and the reason for it; not ``active``: a comment itself, to be taken up by hand.
 
-    A reason with a capital letter first is a paragraph above it, any other a remark behind the value if that fits.
+    A reason with a capital letter first begins a paragraph above it, any other is a remark behind it where that fits.
     """
 
     key: str
@@ -112,7 +112,7 @@ def _settings(settings: Sequence[Setting]) -> Iterator[str]:
     after_paragraph = False
     for line, setting in zip(lines, settings, strict=True):
         why, paragraph = _one_line(setting.why), setting.why[:1].isupper()
-        if paragraph or after_paragraph:
+        if paragraph or (after_paragraph and why):
             yield ""
         after_paragraph = paragraph
         if _is_remark(line, setting) and column + len("# ") + len(why) <= _WIDTH:
@@ -155,7 +155,7 @@ def _left_out(left_out: Sequence[LeftOut]) -> Iterator[str]:
     yield "# Left out:"
     for why, columns in reasons.items():
         names = [f"{column}," for column in columns[:-1]] + columns[-1:]
-        yield from _filled([*f"{why}:".split(), *names], "#   ", "#     ")
+        yield from _filled([*f"{_one_line(why)}:".split(), *names], "#   ", "#     ")
 
 
 def _filled(words: Sequence[str], indent: str, next_indent: str | None = None) -> Iterator[str]:
