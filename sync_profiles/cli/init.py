@@ -15,7 +15,7 @@ from sync_profiles.cli.command import Command, epilog
 from sync_profiles.cli.context import Settings
 from sync_profiles.cli.loading import mask_url
 from sync_profiles.core.draft import DATABASE_URL, MIXPANEL_TOKEN, VARIABLES, Proposal
-from sync_profiles.errors import AccessError, ConfigError, SyncProfilesError, TemporaryError, UsageError
+from sync_profiles.errors import AccessError, ConfigError, TemporaryError, UsageError
 
 if TYPE_CHECKING:
     from sync_profiles.core.survey import Table
@@ -163,22 +163,21 @@ def _shown(table: Table) -> str:
 @contextmanager
 def _blaming(origin: str) -> Iterator[None]:
     """Say what is wrong in the words of somebody who has no configuration yet."""
-    from sync_profiles.source.failures import HINTS
+    from sync_profiles.source.failures import HINTS, Trouble
 
-    def cure(error: SyncProfilesError, own: str) -> str | None:
-        return own if error.hint in HINTS.values() else error.hint
-
+    cures = {
+        HINTS[Trouble.AWAY]: f"is the server running, and are host and port right in {origin}?",
+        HINTS[Trouble.SLOW]: "the first rows took too long to come; is it a view? Name its table",
+        HINTS[Trouble.REFUSED]: f"are user and password right in {origin}, and may the user SELECT from the table?",
+        HINTS[Trouble.WRONG]: f"is the name of the database right in {origin}?",
+    }
     try:
         yield
     except ConfigError as error:
         problems = [problem.replace("source.url:", f"{origin}:") for problem in error.problems]
-        raise ConfigError(problems, hint=cure(error, f"is the name of the database right in {origin}?")) from error
-    except TemporaryError as error:
-        hint = f"is the server running, and are host and port right in {origin}?"
-        raise TemporaryError(error.message, hint=cure(error, hint)) from error
-    except AccessError as error:
-        hint = f"are user and password right in {origin}, and may the user SELECT from the table?"
-        raise AccessError(error.message, hint=cure(error, hint)) from error
+        raise ConfigError(problems, hint=cures.get(error.hint or "", error.hint)) from error
+    except (TemporaryError, AccessError) as error:
+        raise type(error)(error.message, hint=cures.get(error.hint or "", error.hint)) from error
 
 
 # --- what is told --------------------------------------------------------------------------------------------------
