@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
@@ -55,18 +55,19 @@ def init(settings: Settings, /, *, url: str | None, table: str | None, output: s
     secrets = file.with_name(".env")
     had = config.dotenv_variables(secrets) if secrets.exists() else None
     variables = {**(had or {}), **os.environ}
-    url, origin = _settled(url, variables)
-    with _blaming(origin):
-        proposal = _proposal(url, table)
+    address = _address(url, variables)
+    with _blaming(address.origin):
+        proposal = _proposal(address.url, table)
     token, region = _mixpanel(ask_token=had is None and MIXPANEL_TOKEN not in variables)
 
     written.write_config(file, config_text(proposal, region=region), replace=force)
     click.echo(_wrote(file, proposal))
     if had is None:
-        written.write_dotenv(secrets, dotenv_text(None if os.environ.get(DATABASE_URL) == url else url, token))
+        there = address.is_same(os.environ.get(DATABASE_URL, ""))
+        written.write_dotenv(secrets, dotenv_text(None if there else address.url, token))
         click.echo(f"Wrote {secrets}, which only you can read.")
-        variables = {DATABASE_URL: url, MIXPANEL_TOKEN: token, **os.environ}
-    if variables.get(DATABASE_URL, url) != url:
+        variables = {DATABASE_URL: address.url, MIXPANEL_TOKEN: token, **os.environ}
+    if DATABASE_URL in variables and not address.is_same(variables[DATABASE_URL]):
         where = "the environment" if DATABASE_URL in os.environ else str(secrets)
         click.echo(f"{DATABASE_URL} of {where} is another address, and it is the one that runs will use.", err=True)
     click.echo(_next(file, secrets, [name for name in VARIABLES if not variables.get(name)], had=had is not None))
@@ -75,12 +76,23 @@ def init(settings: Settings, /, *, url: str | None, table: str | None, output: s
 # --- what is asked -------------------------------------------------------------------------------------------------
 
 
+class _Address(NamedTuple):
+    """The database: as it can be used from any folder, as it was given, and by what."""
+
+    url: str
+    given: str
+    origin: str
+
+    def is_same(self, other: str) -> bool:
+        return other in {self.url, self.given}
+
+
 def _on_terminal() -> bool:
     return sys.stdin.isatty() and sys.stderr.isatty()
 
 
-def _settled(given: str | None, variables: Mapping[str, str]) -> tuple[str, str]:
-    """The address to look at, and where it came from: the flag, the person, or a variable that is there already."""
+def _address(given: str | None, variables: Mapping[str, str]) -> _Address:
+    """From the flag, the person, or a variable that is there already."""
     from sync_profiles.source.survey import settled_url
 
     url, origin = given or "", "--url"
@@ -94,7 +106,7 @@ def _settled(given: str | None, variables: Mapping[str, str]) -> tuple[str, str]
         raise UsageError(f"no database is named: {DATABASE_URL} is not set", hint=f"--url {_EXAMPLE}")
     mask_url(url)
     with _blaming(origin):
-        return settled_url(url.strip()), origin
+        return _Address(settled_url(url.strip()), url, origin)
 
 
 def _mixpanel(*, ask_token: bool) -> tuple[str, str]:
