@@ -109,11 +109,12 @@ def _settings(settings: Sequence[Setting]) -> Iterator[str]:
     lines = [_assignment(setting) for setting in settings]
     short = [len(line) for line, setting in zip(lines, settings, strict=True) if _is_remark(line, setting)]
     column = max(short, default=0) + 2
-    after_paragraph = False
+    first, after_paragraph = True, False
     for line, setting in zip(lines, settings, strict=True):
         why, paragraph = _one_line(setting.why), setting.why[:1].isupper()
-        if paragraph or (after_paragraph and why):
+        if not first and (paragraph or (after_paragraph and why)):
             yield ""
+        first = False
         after_paragraph = paragraph
         if _is_remark(line, setting) and column + len("# ") + len(why) <= _WIDTH:
             yield f"{line.ljust(column)}# {why}"

@@ -44,7 +44,7 @@ def test_what_belongs_to_a_paragraph_stays_in_it() -> None:
     text = body(
         Setting("query", "SELECT 1\n", "A way to join.", active=False), Setting("primary_key", "id", active=False)
     )
-    assert text == "\n# A way to join.\n#query = '''\n#SELECT 1\n#'''\n#primary_key = \"id\"\n"
+    assert text == "# A way to join.\n#query = '''\n#SELECT 1\n#'''\n#primary_key = \"id\"\n"
 
 
 def test_a_remark_that_would_be_too_long_stands_above() -> None:
