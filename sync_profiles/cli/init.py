@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
@@ -15,7 +15,7 @@ from sync_profiles.cli.command import Command, epilog
 from sync_profiles.cli.context import Settings
 from sync_profiles.cli.loading import mask_url
 from sync_profiles.core.draft import DATABASE_URL, MIXPANEL_TOKEN, VARIABLES, Proposal
-from sync_profiles.errors import AccessError, ConfigError, SyncProfilesError, TemporaryError, UsageError
+from sync_profiles.errors import AccessError, ConfigError, TemporaryError, UsageError
 
 if TYPE_CHECKING:
     from sync_profiles.core.survey import Table
@@ -55,18 +55,19 @@ def init(settings: Settings, /, *, url: str | None, table: str | None, output: s
     secrets = file.with_name(".env")
     had = config.dotenv_variables(secrets) if secrets.exists() else None
     variables = {**(had or {}), **os.environ}
-    url, origin = _settled(url, variables)
-    with _blaming(origin):
-        proposal = _proposal(url, table)
+    address = _address(url, variables)
+    with _blaming(address.origin):
+        proposal = _proposal(address.url, table)
     token, region = _mixpanel(ask_token=had is None and MIXPANEL_TOKEN not in variables)
 
     written.write_config(file, config_text(proposal, region=region), replace=force)
     click.echo(_wrote(file, proposal))
     if had is None:
-        written.write_dotenv(secrets, dotenv_text(None if os.environ.get(DATABASE_URL) == url else url, token))
+        there = address.is_same(os.environ.get(DATABASE_URL, ""))
+        written.write_dotenv(secrets, dotenv_text(None if there else address.url, token))
         click.echo(f"Wrote {secrets}, which only you can read.")
-        variables = {DATABASE_URL: url, MIXPANEL_TOKEN: token, **os.environ}
-    if variables.get(DATABASE_URL, url) != url:
+        variables = {DATABASE_URL: address.url, MIXPANEL_TOKEN: token, **os.environ}
+    if DATABASE_URL in variables and not address.is_same(variables[DATABASE_URL]):
         where = "the environment" if DATABASE_URL in os.environ else str(secrets)
         click.echo(f"{DATABASE_URL} of {where} is another address, and it is the one that runs will use.", err=True)
     click.echo(_next(file, secrets, [name for name in VARIABLES if not variables.get(name)], had=had is not None))
@@ -75,12 +76,23 @@ def init(settings: Settings, /, *, url: str | None, table: str | None, output: s
 # --- what is asked -------------------------------------------------------------------------------------------------
 
 
+class _Address(NamedTuple):
+    """The database: as it can be used from any folder, as it was given, and by what."""
+
+    url: str
+    given: str
+    origin: str
+
+    def is_same(self, other: str) -> bool:
+        return other in {self.url, self.given}
+
+
 def _on_terminal() -> bool:
     return sys.stdin.isatty() and sys.stderr.isatty()
 
 
-def _settled(given: str | None, variables: Mapping[str, str]) -> tuple[str, str]:
-    """The address to look at, and where it came from: the flag, the person, or a variable that is there already."""
+def _address(given: str | None, variables: Mapping[str, str]) -> _Address:
+    """From the flag, the person, or a variable that is there already."""
     from sync_profiles.source.survey import settled_url
 
     url, origin = given or "", "--url"
@@ -94,7 +106,7 @@ def _settled(given: str | None, variables: Mapping[str, str]) -> tuple[str, str]
         raise UsageError(f"no database is named: {DATABASE_URL} is not set", hint=f"--url {_EXAMPLE}")
     mask_url(url)
     with _blaming(origin):
-        return settled_url(url.strip()), origin
+        return _Address(settled_url(url.strip()), url, origin)
 
 
 def _mixpanel(*, ask_token: bool) -> tuple[str, str]:
@@ -163,22 +175,21 @@ def _shown(table: Table) -> str:
 @contextmanager
 def _blaming(origin: str) -> Iterator[None]:
     """Say what is wrong in the words of somebody who has no configuration yet."""
-    from sync_profiles.source.failures import HINTS
+    from sync_profiles.source.failures import HINTS, Trouble
 
-    def cure(error: SyncProfilesError, own: str) -> str | None:
-        return own if error.hint in HINTS.values() else error.hint
-
+    cures = {
+        HINTS[Trouble.AWAY]: f"is the server running, and are host and port right in {origin}?",
+        HINTS[Trouble.SLOW]: "the first rows took too long to come; is it a view? Name its table",
+        HINTS[Trouble.REFUSED]: f"are user and password right in {origin}, and may the user SELECT from the table?",
+        HINTS[Trouble.WRONG]: f"is the name of the database right in {origin}?",
+    }
     try:
         yield
     except ConfigError as error:
         problems = [problem.replace("source.url:", f"{origin}:") for problem in error.problems]
-        raise ConfigError(problems, hint=cure(error, f"is the name of the database right in {origin}?")) from error
-    except TemporaryError as error:
-        hint = f"is the server running, and are host and port right in {origin}?"
-        raise TemporaryError(error.message, hint=cure(error, hint)) from error
-    except AccessError as error:
-        hint = f"are user and password right in {origin}, and may the user SELECT from the table?"
-        raise AccessError(error.message, hint=cure(error, hint)) from error
+        raise ConfigError(problems, hint=cures.get(error.hint or "", error.hint)) from error
+    except (TemporaryError, AccessError) as error:
+        raise type(error)(error.message, hint=cures.get(error.hint or "", error.hint)) from error
 
 
 # --- what is told --------------------------------------------------------------------------------------------------

@@ -40,7 +40,7 @@ region = "{region}"                # us, eu or in; in the wrong one Mixpanel acc
 class Setting(msgspec.Struct, frozen=True):
     """``key = value`` and the reason for it; not ``active``: a comment itself, to be taken up by hand.
 
-    A reason with a capital letter first is a paragraph above it, any other a remark behind the value if that fits.
+    A reason with a capital letter first begins a paragraph above it, any other is a remark behind it where that fits.
     """
 
     key: str
@@ -109,11 +109,12 @@ def _settings(settings: Sequence[Setting]) -> Iterator[str]:
     lines = [_assignment(setting) for setting in settings]
     short = [len(line) for line, setting in zip(lines, settings, strict=True) if _is_remark(line, setting)]
     column = max(short, default=0) + 2
-    after_paragraph = False
+    first, after_paragraph = True, False
     for line, setting in zip(lines, settings, strict=True):
         why, paragraph = _one_line(setting.why), setting.why[:1].isupper()
-        if paragraph or after_paragraph:
+        if not first and (paragraph or (after_paragraph and why)):
             yield ""
+        first = False
         after_paragraph = paragraph
         if _is_remark(line, setting) and column + len("# ") + len(why) <= _WIDTH:
             yield f"{line.ljust(column)}# {why}"
@@ -155,7 +156,7 @@ def _left_out(left_out: Sequence[LeftOut]) -> Iterator[str]:
     yield "# Left out:"
     for why, columns in reasons.items():
         names = [f"{column}," for column in columns[:-1]] + columns[-1:]
-        yield from _filled([*f"{why}:".split(), *names], "#   ", "#     ")
+        yield from _filled([*f"{_one_line(why)}:".split(), *names], "#   ", "#     ")
 
 
 def _filled(words: Sequence[str], indent: str, next_indent: str | None = None) -> Iterator[str]:

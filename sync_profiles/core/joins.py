@@ -64,7 +64,7 @@ def join_settings(survey: Survey) -> list[Setting]:
     )
     return [
         Setting("query", query, why, active=False),
-        Setting("primary_key", survey.table.primary_key[0], "a query has none of its own", active=False),
+        Setting("primary_key", survey.table.primary_key[0], active=False),
     ]
 
 

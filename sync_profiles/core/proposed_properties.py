@@ -92,7 +92,7 @@ def _named(survey: Survey, rest: list[Column]) -> Iterator[Setting]:
         yield Setting("$email", meant["$email"].name)
     yield from _names(survey, meant, rest)
     if "$phone" in meant:
-        yield Setting("$phone", meant["$phone"].name, "Mixpanel wants +, then country code and number")
+        yield Setting("$phone", meant["$phone"].name, "with + and the country code, as Mixpanel wants it")
     if "$avatar" in meant:
         yield Setting("$avatar", meant["$avatar"].name, "address of a picture")
 

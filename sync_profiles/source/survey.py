@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from sync_profiles.core import likely, naming, withheld
 from sync_profiles.core.survey import Link, Survey, Table, looked_at
-from sync_profiles.core.types import Column, Kind
+from sync_profiles.core.types import Column, Kind, Row
 from sync_profiles.errors import AccessError, ConfigError, UsageError
 from sync_profiles.source.catalogue import CATALOGUES, Stamped
 from sync_profiles.source.database import Database, driver_url, open_database
@@ -23,6 +23,8 @@ TABLES_DESCRIBED_MAX = 60
 """Of a database with hundreds of tables only those with the likeliest names are looked at."""
 LINKS_LOOKED_AT_MAX = 20
 SAMPLE_ROWS = 2000
+HEAVY_ROWS, HEAVY_CHARACTERS = 50, 500_000
+"""So many rows are read first; when they hold more text than this, they have to do."""
 STATEMENT_TIMEOUT_S = 60.0
 ATTRIBUTE_ROWS = 100_000
 ATTRIBUTES_MAX = 100
@@ -97,13 +99,13 @@ class Surveyor:
         looked = [
             column for column in table.columns if column.kind is not Kind.BYTES and not withheld.is_secret(column)
         ]
-        rows = self._database.fetch(self._select(table, looked).limit(SAMPLE_ROWS)) if looked else []
+        rows, limit = self._first_rows(table, looked) if looked else ([], 1)
         return Survey(
             dialect=self._dialect.name,
             table=table,
             rows=self._rows(table),
             sampled=len(rows),
-            more=len(rows) == SAMPLE_ROWS,
+            more=len(rows) == limit,
             looks=looked_at(looked, rows),
             row_versions=self._has_row_versions(table),
             stamped_by=self._stamped_by(table),
@@ -169,9 +171,15 @@ class Surveyor:
 
     # --- rows --------------------------------------------------------------------------------------------------
 
-    def _select(self, table: Table, columns: Sequence[Column]) -> sa.Select[Any]:
+    def _first_rows(self, table: Table, columns: Sequence[Column]) -> tuple[list[Row], int]:
+        """The first rows, and how many were asked for: few where they are heavy, so that a look stays a look."""
         origin = _origin(table)
-        return sa.select(*(self._dialect.raw(origin.c[column.name], column) for column in columns))
+        select = sa.select(*(self._dialect.raw(origin.c[column.name], column) for column in columns))
+        rows = self._database.fetch(select.limit(HEAVY_ROWS))
+        weight = sum(len(value) for row in rows for value in row if isinstance(value, str))
+        if len(rows) < HEAVY_ROWS or weight > HEAVY_CHARACTERS:
+            return rows, HEAVY_ROWS
+        return self._database.fetch(select.limit(SAMPLE_ROWS)), SAMPLE_ROWS
 
     def _rows(self, table: Table) -> int | None:
         rows: sa.Select[Any] = sa.select(sa.literal_column("1").label("one")).select_from(_origin(table))

@@ -12,7 +12,7 @@ from user_tables import DJANGO
 
 from sync_profiles.core.survey import Link
 from sync_profiles.errors import UsageError
-from sync_profiles.source.survey import SAMPLE_ROWS, Surveyor
+from sync_profiles.source.survey import HEAVY_ROWS, SAMPLE_ROWS, Surveyor
 
 
 @contextlib.contextmanager
@@ -62,6 +62,16 @@ def test_of_a_large_table_the_first_rows_are_read(database: LiveDatabase) -> Non
         survey = surveyor.survey(surveyor.table("users"))
     assert (survey.sampled, survey.more) == (SAMPLE_ROWS, True)
     assert survey.size == "" or survey.size.startswith("about ")
+
+
+def test_of_heavy_rows_few_are_read(database: LiveDatabase) -> None:
+    text = "longtext" if database.kind == "mariadb" else "text"
+    database.execute(f"CREATE TABLE users (id integer PRIMARY KEY, essay {text})")
+    database.insert("INSERT INTO users VALUES (?, ?)", [(number, "x" * 20_000) for number in range(HEAVY_ROWS + 5)])
+    with surveying(database) as surveyor:
+        survey = surveyor.survey(surveyor.table("users"))
+    assert (survey.sampled, survey.more) == (HEAVY_ROWS, True)
+    assert survey.look("essay").longs == HEAVY_ROWS
 
 
 def test_links_to_other_tables_are_seen_and_permissions_are_not(database: LiveDatabase) -> None:

@@ -163,6 +163,8 @@ def test_a_relative_sqlite_path_is_written_in_full_because_cron_starts_elsewhere
     (empty.folder / "app.db").write_bytes(Path(empty.database.url.removeprefix("sqlite:///")).read_bytes())
     empty.init(url="sqlite:///app.db")
     assert f"DATABASE_URL='sqlite:///{empty.folder}/app.db'" in empty.dotenv.read_text()
+    outcome = empty.run("init", "--force", DATABASE_URL="sqlite:///app.db")
+    assert "another address" not in outcome.err
 
 
 def test_a_file_that_is_no_database_is_a_plain_error(empty: Newcomer) -> None:
