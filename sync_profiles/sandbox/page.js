@@ -188,10 +188,10 @@ function requestRow(line) {
     element("td", { className: "number" }, number(line.number)),
     element("td", {}, time(line.at, { day: false })),
     element("td", {}, `${line.method} ${line.path}`),
+    answer,
     element("td", { className: "number" }, number(line.records)),
     element("td", { className: "number" }, number(line.applied)),
-    element("td", { className: "number" }, number(line.bytes)),
-    answer);
+    element("td", { className: "number" }, number(line.bytes)));
 }
 
 // --- faults ---------------------------------------------------------------------------------------------------------
@@ -248,7 +248,7 @@ function showOverview() {
   const names = [...new Set(faults.map((one) => nameOf(one.fault)))];
   say($("trouble-text"), faults.length ? `Switched on: ${names.join(", ")}.` : "");
   $("strangers").hidden = strangers === 0;
-  say($("strangers"), strangers ? `${count(strangers, "profile", "profiles")} came with another token than ${state.overview.token}. Mixpanel takes them with success and shows them nowhere.` : "");
+  say($("strangers"), strangers ? `${count(strangers, "profile", "profiles")} came with another token than ${state.overview.token}. Mixpanel takes such with success and shows them nowhere.` : "");
   showGroups(groups);
 }
 
