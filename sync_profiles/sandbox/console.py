@@ -111,10 +111,7 @@ class Console:
     def _user(self, call: Call) -> Reply:
         owner, space = call.query.get("distinct_id", ""), self._space(call.query.get("group"))
         history = self._store.history(space, owner)
-        profile = self._store.get(space, owner)
-        if profile is None and not history:
-            return error_reply(404, "There is no such profile")
-        return json_reply(200, {"profile": profile, "history": history})
+        return json_reply(200, {"profile": self._store.get(space, owner), "history": history})
 
     def _newest(self, call: Call) -> Reply:
         question = msgspec.convert(call.query, _LogQuestion, strict=False)

@@ -57,8 +57,18 @@ async function ask(path, parameters = {}) {
 }
 
 async function tell(path, content = {}) {
-  await fetch(`/sandbox/${path}`, { method: "POST", body: JSON.stringify(content) });
+  await attempt(() => fetch(`/sandbox/${path}`, { method: "POST", body: JSON.stringify(content) }));
   await refresh();
+}
+
+async function attempt(action) {
+  try {
+    await action();
+    $("gone").hidden = true;
+  } catch {
+    $("gone").hidden = false;
+    state.seen = ""; // whatever comes next is news
+  }
 }
 
 // --- how things are said --------------------------------------------------------------------------------------------
@@ -94,9 +104,7 @@ async function showUsers() {
     if (head.dataset.sort !== state.users.sort) head.removeAttribute("aria-sort");
     else head.setAttribute("aria-sort", state.users.descending ? "descending" : "ascending");
   }
-  $("users-where").textContent = where(listing, state.users.size, listing.users.length);
-  $("users-previous").disabled = listing.page <= 1;
-  $("users-next").disabled = listing.page >= listing.pages;
+  showPager("users", listing, state.users.size, listing.users.length);
   $("users-empty").hidden = listing.users.length > 0;
   $("users-empty").replaceChildren(...(listing.of ? ["Nobody matches this search."] : nobody()));
 }
@@ -120,6 +128,17 @@ function userRow(user) {
 
 const rowButton = (id) => [...document.querySelectorAll("#users-rows button")].find((one) => one.dataset.id === id);
 
+function showPager(name, listing, size, shown) {
+  const [previous, next] = [$(`${name}-previous`), $(`${name}-next`)];
+  const focused = document.activeElement;
+  say($(`${name}-where`), where(listing, size, shown));
+  previous.disabled = listing.page <= 1;
+  next.disabled = listing.page >= listing.pages;
+  // A button that is switched off under the finger would drop the focus to the top of the page.
+  if (focused === next && next.disabled) previous.focus();
+  if (focused === previous && previous.disabled) next.focus();
+}
+
 function where(listing, size, shown) {
   if (!shown) return "0 shown";
   const first = (listing.page - 1) * size + 1;
@@ -129,16 +148,19 @@ function where(listing, size, shown) {
 
 // --- one profile ----------------------------------------------------------------------------------------------------
 
-async function openProfile(id) {
-  state.open = id;
-  await showProfile();
-  if (!$("profile").open) $("profile").showModal();
-  $("profile-title").focus();
+function openProfile(id) {
+  return attempt(async () => {
+    state.open = id;
+    await showProfile();
+    if (!$("profile").open) $("profile").showModal();
+    $("profile-title").focus();
+  });
 }
 
 async function showProfile() {
   if (state.open === null) return;
   const { profile, history } = await ask("user", { distinct_id: state.open, group: state.users.group });
+  if (profile === null && !history.length) return $("profile").close(); // the sandbox was emptied in the meantime
   const properties = profile?.properties ?? {};
   $("profile-title").textContent = properties.$name ?? state.open;
   $("profile-sub").replaceChildren(...(profile === null
@@ -170,9 +192,7 @@ async function showRequests() {
   const log = await ask("log", state.requests);
   state.requests.page = log.page;
   $("requests-rows").replaceChildren(...log.requests.map(requestRow));
-  $("requests-where").textContent = where(log, 50, log.requests.length);
-  $("requests-previous").disabled = log.page <= 1;
-  $("requests-next").disabled = log.page >= log.pages;
+  showPager("requests", log, 50, log.requests.length);
   $("requests-empty").hidden = log.requests.length > 0;
   $("requests-empty").textContent = state.requests.trouble ? "Nothing went wrong." : "Nothing was asked yet.";
 }
@@ -267,11 +287,10 @@ function showGroups(groups) {
   $("group").value = state.users.group;
 }
 
-async function refresh({ always = true } = {}) {
-  try {
+function refresh({ always = true } = {}) {
+  return attempt(async () => {
     const overview = await ask("overview");
     const seen = JSON.stringify(overview);
-    $("gone").hidden = true;
     if (!always && seen === state.seen) return;
     state.seen = seen;
     state.overview = overview;
@@ -280,10 +299,14 @@ async function refresh({ always = true } = {}) {
     if (state.view === "users") await showUsers();
     if (state.view === "requests") await showRequests();
     if ($("profile").open) await showProfile();
-  } catch {
-    $("gone").hidden = false;
-    state.seen = "";
-  }
+  });
+}
+
+async function follow() {
+  const began = performance.now();
+  if (!document.hidden) await refresh({ always: false });
+  // A sandbox that is busy with a large run is asked less often.
+  setTimeout(follow, Math.max(POLL_MS, 4 * (performance.now() - began)));
 }
 
 function show(view, { focus = false } = {}) {
@@ -305,7 +328,7 @@ function viewOf(hash) {
 
 function lookUp(changes) {
   Object.assign(state.users, { page: 1 }, changes);
-  return showUsers();
+  return attempt(showUsers);
 }
 
 function listen() {
@@ -327,12 +350,12 @@ function listen() {
   $("group").addEventListener("change", () => lookUp({ group: $("group").value }));
   $("only-trouble").addEventListener("change", () => {
     state.requests = { page: 1, trouble: $("only-trouble").checked };
-    showRequests();
+    attempt(showRequests);
   });
   for (const [id, step] of [["requests-previous", -1], ["requests-next", 1]]) {
     $(id).addEventListener("click", () => {
       state.requests.page += step;
-      showRequests();
+      attempt(showRequests);
     });
   }
   $("profile-close").addEventListener("click", () => $("profile").close());
@@ -361,4 +384,4 @@ function listen() {
 listen();
 makeFaults();
 show(viewOf(location.hash));
-setInterval(() => document.hidden || refresh({ always: false }), POLL_MS);
+setTimeout(follow, POLL_MS);

@@ -94,6 +94,10 @@ def test_a_profile_opens_with_its_properties_and_what_each_record_changed(browse
         page.get_by_role("button", name="Close the profile").click()
         expect(sheet).to_be_hidden()
         expect(rows(page)).to_have_count(1)
+        page.get_by_role("button", name="8", exact=True).click()
+        expect(sheet).to_be_visible()
+        sandbox.reset()
+        expect(sheet).to_be_hidden()
 
 
 def test_a_script_in_a_name_is_a_name(browser: Browser, sandbox: Sandbox) -> None:
@@ -179,6 +183,22 @@ def test_everything_can_be_done_by_keyboard_alone(browser: Browser, sandbox: San
         page.keyboard.press("Space")
         expect(page.get_by_role("switch", name="Server error")).not_to_be_checked()
         assert sandbox.faults.waiting == 0
+
+
+def test_the_focus_stays_with_the_pages_when_there_is_no_further_one(browser: Browser, sandbox: Sandbox) -> None:
+    send(sandbox, *map(user, range(1, 61)))
+    with opened(browser, f"{sandbox.url}/sandbox") as page:
+        page.get_by_role("button", name="Next").press("Enter")
+        expect(page.get_by_text(f"51{DASH}60 of 60")).to_be_visible()
+        expect(page.get_by_role("button", name="Previous")).to_be_focused()
+
+
+def test_a_sandbox_that_went_away_is_said_to_be_gone(browser: Browser) -> None:
+    with Sandbox() as sandbox, browser.new_page() as page:
+        page.goto(f"{sandbox.url}/sandbox")
+        expect(page.get_by_text("No profile has arrived yet.")).to_be_visible()
+        sandbox.close()
+        expect(page.get_by_text("The sandbox does not answer any more.")).to_be_visible()
 
 
 def test_the_sandbox_is_emptied_only_when_that_is_meant(browser: Browser, sandbox: Sandbox) -> None:
