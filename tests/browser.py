@@ -8,8 +8,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
+PATIENCE_MS = 30_000
+"""A busy machine may take long; what is right comes at once on an idle one."""
 NARROW = {"width": 360, "height": 740}
 WIDE = {"width": 1280, "height": 800}
 FLAGS = (
@@ -30,6 +32,7 @@ def chromium() -> Iterator[Browser | None]:
     if program is None:
         yield None
         return
+    expect.set_options(timeout=PATIENCE_MS)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=program, args=list(FLAGS))
         try:
@@ -44,7 +47,7 @@ def opened(browser: Browser, address: str, **context: Any) -> Iterator[Page]:
     complaints: list[str] = []
     asked: set[str] = set()
     with browser.new_context(**{"viewport": WIDE, **context}) as fresh:
-        fresh.set_default_timeout(10_000)
+        fresh.set_default_timeout(PATIENCE_MS)
         page = fresh.new_page()
         page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
         page.on("pageerror", lambda error: complaints.append(str(error)))
