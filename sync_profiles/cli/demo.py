@@ -185,7 +185,8 @@ def _quoted(value: str) -> str:
 
 
 def _again(config: Path) -> str:
-    program = sys.argv[0] if Path(sys.argv[0]).name == "sync-profiles" else "sync-profiles"
+    own = Path(sys.argv[0])
+    program = str(own.absolute()) if own.name == "sync-profiles" else "sync-profiles"
     return shlex.join([program, "-c", str(config), "run", "-v"])
 
 

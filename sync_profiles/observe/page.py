@@ -167,7 +167,7 @@ def _lag(report: SyncReport, now: float) -> tuple[str, str]:
     """How old the table is that Mixpanel holds: it is as the last good run found it when it began."""
     if report.last_success_at is None:
         return "unknown", ""
-    return age(now - report.last_success_at), "behind the table, at most"
+    return age(now - report.last_success_at), "behind, at most"
 
 
 def _usual(history: Sequence[RunSummary]) -> tuple[str, str]:
