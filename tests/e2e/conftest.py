@@ -7,9 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from browser import chromium
 from commands import Workplace, working
-from playwright.sync_api import Browser
 from servers import LiveDatabase, ServerMissingError, Servers, all_labels
 
 
@@ -34,13 +32,3 @@ def everywhere(request: pytest.FixtureRequest, tmp_path: Path, servers: Servers)
         pytest.skip(f"no {request.param} server here; get one with: {missing}")
     with server.fresh_database() as database, working(tmp_path, database) as workplace:
         yield workplace
-
-
-@pytest.fixture(scope="session")
-def browser() -> Iterator[Browser]:
-    """One headless browser for all tests of pages in this process."""
-    with chromium() as found:
-        if found is None:
-            complain = pytest.fail if os.environ.get("CI") else pytest.skip
-            complain("no browser here; get one with: apt-get install chromium")
-        yield found

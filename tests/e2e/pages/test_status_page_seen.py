@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 from browser import audit, opened
+from histories import a_history, a_report
 from playwright.sync_api import Browser, expect
-from summaries import a_history, a_report
 
 from sync_profiles.observe.page import status_page
 
