@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import shlex
+import sys
 import tempfile
 from collections.abc import Mapping
 from contextlib import closing, suppress
@@ -50,15 +52,17 @@ def demo(settings: Settings, /, rows: int, database_url: str | None, *, serve: b
     from sync_profiles.sandbox.server import Sandbox
     from sync_profiles.source.database import driver_url
 
-    with tempfile.TemporaryDirectory(prefix="sync-profiles-demo-") as folder, Sandbox(keep_bodies=True) as sandbox:
+    sandbox = Sandbox(keep_bodies=True, keep_history=serve)
+    with tempfile.TemporaryDirectory(prefix="sync-profiles-demo-") as folder, sandbox:
         url = database_url or f"sqlite:///{folder}/users.db"
         if database_url:
             _reach(database_url)
         engine = open_engine(driver_url(url))
         try:
-            _story(settings, engine, sandbox, rows, _environment(folder, url, sandbox))
+            environment = _environment(folder, url, sandbox)
+            _story(settings, engine, sandbox, rows, environment)
             if serve:
-                click.echo(f"\nThe local Mixpanel stays at {sandbox.url}/sandbox/profiles until Ctrl-C.")
+                _invite(sandbox.url, environment)
                 _wait_for_interrupt()
         finally:
             with suppress(SQLAlchemyError):  # what broke the story is told, not that it also broke this
@@ -163,6 +167,27 @@ def _table(settings: Settings, sandbox: Sandbox) -> None:
     shown = [*rows[:SHOWN], ("…", "", ""), rows[-1]] if len(rows) > SHOWN + 1 else rows
     click.echo()
     echo_table(("Distinct ID", "Name", "Email"), shown, settings)
+
+
+def _invite(address: str, environment: Mapping[str, str]) -> None:
+    """Say where to look, and how to run the sync once more from another shell."""
+    config = Path(environment["SYNC_PROFILES_CONFIG"])
+    lines = [f"{name}={_quoted(value)}\n" for name, value in environment.items() if name.startswith("DEMO_")]
+    config.with_name(".env").write_text("".join(lines), "utf-8")
+    click.echo(f"\nThe local Mixpanel stays until Ctrl-C; its page: {address}/sandbox")
+    click.echo(f"Change the table, switch a fault on, and run once more from another shell:\n  {_again(config)}")
+
+
+def _quoted(value: str) -> str:
+    """A value as ``.env`` files hold it literally."""
+    escaped = value.replace("\\", "\\\\").replace("'", "\\'")
+    return f"'{escaped}'"
+
+
+def _again(config: Path) -> str:
+    own = Path(sys.argv[0])
+    program = str(own.absolute()) if own.name == "sync-profiles" else "sync-profiles"
+    return shlex.join([program, "-c", str(config), "run", "-v"])
 
 
 def _wait_for_interrupt() -> None:

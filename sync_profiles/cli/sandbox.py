@@ -19,13 +19,13 @@ from sync_profiles.cli.command import Command, epilog
 def sandbox(port: int, host: str) -> None:
     """Run a local stand-in for Mixpanel until Ctrl-C stops it.
 
-    It takes profiles, keeps them in memory and lists them at /sandbox/profiles. Point a configuration at it with
-    base_url and token in [mixpanel].
+    It takes profiles, keeps them in memory and shows them on a page at /sandbox, with the requests that brought them
+    and switches for faults. Point a configuration at it with base_url and token in [mixpanel].
     """
     from sync_profiles.sandbox.server import Sandbox
 
-    server = Sandbox(host, port)
-    click.echo(f'base_url = "{server.url}"\ntoken = "{server.token}"')
+    server = Sandbox(host, port, keep_history=True)
+    click.echo(f'base_url = "{server.url}"\ntoken = "{server.token}"\n# the page: {server.url}/sandbox')
     try:
         server.serve_forever()
     finally:

@@ -7,7 +7,6 @@ Format: https://prometheus.io/docs/instrumenting/exposition_formats/#text-based-
 from __future__ import annotations
 
 import logging
-import os
 import re
 import time
 from collections.abc import Callable, Iterator
@@ -18,6 +17,7 @@ from filelock import FileLock, Timeout
 
 from sync_profiles.core.events import Event, RunFinished
 from sync_profiles.core.types import RunSummary
+from sync_profiles.observe.files import replace_text
 from sync_profiles.observe.report import ended_well
 
 _PREFIX = "sync_profiles_"
@@ -67,23 +67,14 @@ class MetricsFile:
         # Two syncs may end at once in two processes, and each keeps what the other wrote.
         with FileLock(self._path.with_name(f".{self._path.name}.lock"), timeout=_LOCK_WAIT_S):
             samples = merged(parse(self._read()), summary, self._now())
-            self._replace(render(samples))
+            # Readable by everybody: the collector runs as another user.
+            replace_text(self._path, render(samples))
 
     def _read(self) -> str:
         try:
             return self._path.read_text("utf-8")
         except FileNotFoundError:
             return ""
-
-    def _replace(self, text: str) -> None:
-        # A name that does not end in .prom, so that the collector never reads half a file.
-        draft = self._path.with_name(f".{self._path.name}.{os.getpid()}")
-        try:
-            draft.write_text(text, "utf-8")
-            draft.chmod(0o644)
-            draft.replace(self._path)
-        finally:
-            draft.unlink(missing_ok=True)
 
 
 def merged(before: dict[_Sample, float], summary: RunSummary, now: float) -> dict[_Sample, float]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 from typing import Literal, TypeAlias
 
 import msgspec
@@ -48,22 +49,39 @@ class Fault(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return path in INGESTION_PATHS if self.path is None else path == self.path
 
 
+class Standing(msgspec.Struct, frozen=True):
+    """A fault that can still strike; ``number`` is its own, ``struck`` how often it did."""
+
+    number: int
+    fault: Fault
+    struck: int
+
+
 class Faults:
     """The faults that are waiting; thread-safe."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._waiting: list[_Waiting] = []
+        self._numbered = 0
 
     def add(self, *faults: Fault) -> None:
         """Let these faults strike, in this order."""
         with self._lock:
-            self._waiting.extend(map(_Waiting, faults))
+            for fault in faults:
+                self._numbered += 1
+                self._waiting.append(_Waiting(self._numbered, fault))
 
-    def clear(self) -> None:
-        """Let nothing go wrong any more."""
+    def clear(self, number: int | None = None) -> None:
+        """Let nothing go wrong any more, or not this one thing."""
         with self._lock:
-            self._waiting.clear()
+            self._waiting = [] if number is None else [one for one in self._waiting if one.number != number]
+
+    @property
+    def standing(self) -> Sequence[Standing]:
+        """The faults that can still strike, in their order."""
+        with self._lock:
+            return [Standing(one.number, one.fault, one.struck) for one in self._waiting]
 
     @property
     def waiting(self) -> int:
@@ -89,9 +107,10 @@ class Faults:
 class _Waiting:
     """A fault with its counts; lives behind the lock."""
 
-    __slots__ = ("fault", "seen", "struck")
+    __slots__ = ("fault", "number", "seen", "struck")
 
-    def __init__(self, fault: Fault) -> None:
+    def __init__(self, number: int, fault: Fault) -> None:
+        self.number = number
         self.fault = fault
         self.seen = 0
         self.struck = 0

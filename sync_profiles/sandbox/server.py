@@ -4,23 +4,22 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, Self
 
-import msgspec
-
 from sync_profiles.errors import UsageError
+from sync_profiles.sandbox.console import Console
 from sync_profiles.sandbox.exchange import Call, Reply, Request, Sent, read_sent
 from sync_profiles.sandbox.faults import INGESTION_PATHS, Fault, Faults
 from sync_profiles.sandbox.ingestion import Poison, judge
 from sync_profiles.sandbox.listener import Listener
+from sync_profiles.sandbox.log import Log
 from sync_profiles.sandbox.profiles import Profile, Profiles
 from sync_profiles.sandbox.query import Account, Queries
 from sync_profiles.sandbox.records import Update
-from sync_profiles.sandbox.replies import error_reply, faulty_reply, ingestion_reply, json_reply, too_large_reply
+from sync_profiles.sandbox.replies import error_reply, faulty_reply, ingestion_reply, too_large_reply
 
 TOKEN = "sandbox-token"  # noqa: S105 - opens nothing: a sandbox takes any token
 PROJECT_ID = 1
@@ -29,7 +28,6 @@ SERVICE_SECRET = "sandbox-secret"  # noqa: S105 - opens nothing but this sandbox
 
 _QUERY_PATHS = ("/api/query/engage", "/api/2.0/engage")
 _BODY_BYTES_MAX = 2_097_152  # the only limit Mixpanel ever named, in the 413 of /import
-_LOG_LINES_MAX = 10_000
 _POLL_S = 0.02  # closing waits for one poll at most
 _REPLY_CHARACTERS_MAX = 500
 
@@ -38,7 +36,8 @@ class Sandbox:
     """One Mixpanel project on a local port. Use it as a context manager, or call ``serve_forever()``.
 
     Like the live server it takes any token with success, and shows profiles only of its own (``token``).
-    ``port`` 0 takes any free one. With ``keep_bodies`` the log holds the JSON text of every request's records.
+    ``port`` 0 takes any free one. With ``keep_bodies`` the log holds the JSON text of every request's records, with
+    ``keep_history`` the page shows what each record changed.
     Raises ``UsageError`` when the address is taken. Every method may be called from any thread.
 
     Switches, to be set at any time:
@@ -56,18 +55,19 @@ class Sandbox:
         project_id: int = PROJECT_ID,
         *,
         keep_bodies: bool = False,
+        keep_history: bool = False,
     ) -> None:
         self.token = token
         self.partial = False
         self.poison: Poison | None = None
         self.clock: Callable[[], float] = time.time
         self.faults = Faults()
-        self._store = Profiles()
+        self._store = Profiles(keep_history=keep_history)
         self.queries = Queries(Account(project_id, SERVICE_ACCOUNT, SERVICE_SECRET), self._store, (token, None))
         self._keep_bodies = keep_bodies
         self._lock = threading.Lock()
-        self._log: deque[Request] = deque(maxlen=_LOG_LINES_MAX)
-        self._numbered = 0
+        self._log = Log()
+        self._console = Console(token, self._store, self._log, self.faults, self.reset)
         self._in_flight: list[frozenset[str]] = []
         self._overlaps: set[str] = set()
         self._late: list[Sequence[Update]] = []
@@ -119,10 +119,7 @@ class Sandbox:
     @property
     def groups(self) -> dict[str, dict[str, dict[str, Any]]]:
         """Group key -> group's ID -> properties, of the sandbox's own token."""
-        return {
-            key: {profile.distinct_id: profile.properties for profile in self._store.all_of((self.token, key))}
-            for key in self._store.group_keys(self.token)
-        }
+        return self._store.groups(self.token)
 
     def profiles_of(self, token: str) -> dict[str, dict[str, Any]]:
         """Distinct ID -> properties that were sent with some other token: what a wrong token loses."""
@@ -144,8 +141,7 @@ class Sandbox:
     @property
     def requests(self) -> Sequence[Request]:
         """The log, oldest first, at most 10,000 lines; calls of /sandbox are not in it."""
-        with self._lock:
-            return tuple(self._log)
+        return self._log.lines
 
     @property
     def overlaps(self) -> frozenset[str]:
@@ -159,10 +155,9 @@ class Sandbox:
 
     def clear_log(self) -> None:
         """Forget the requests, overlaps and counts of applied records; profiles and faults stay."""
+        self._log.clear()
         with self._lock:
-            self._log.clear()
             self._overlaps.clear()
-            self._numbered = 0
         self._store.clear_counts()
 
     def reset(self) -> None:
@@ -186,8 +181,8 @@ class Sandbox:
 
     def answer(self, call: Call) -> Reply:
         """Answer one call; what the listener asks of the sandbox."""
-        if call.path == "/sandbox" or call.path.startswith("/sandbox/"):
-            return self._control(call)
+        if self._console.serves(call.path):
+            return self._console.answer(call)
         delay_s, fault = self.faults.take(call.path)
         if call.path in INGESTION_PATHS:
             return self._ingest(call, delay_s, fault)
@@ -231,25 +226,23 @@ class Sandbox:
         return error_reply(404, "Not Found")
 
     def _note(self, call: Call, sent: Sent, applied: int, reply: Reply, fault: Fault | None) -> None:
-        with self._lock:
-            self._numbered += 1
-            self._log.append(
-                Request(
-                    number=self._numbered,
-                    method=call.method,
-                    path=call.path,
-                    params=sent.params,
-                    records=len(sent.records),
-                    applied=applied,
-                    bytes=len(call.body),
-                    status=reply.status,
-                    reply=reply.body.decode("utf-8", "replace")[:_REPLY_CHARACTERS_MAX],
-                    fault=None if fault is None else fault.kind,
-                    at=self.clock(),
-                    connection=call.connection,
-                    body=sent.text if self._keep_bodies else None,
-                )
+        self._log.note(
+            Request(
+                number=0,
+                method=call.method,
+                path=call.path,
+                params=sent.params,
+                records=len(sent.records),
+                applied=applied,
+                bytes=len(call.body),
+                status=reply.status,
+                reply=reply.body.decode("utf-8", "replace")[:_REPLY_CHARACTERS_MAX],
+                fault=None if fault is None else fault.kind,
+                at=self.clock(),
+                connection=call.connection,
+                body=sent.text if self._keep_bodies else None,
             )
+        )
 
     @contextmanager
     def _flight(self, ids: frozenset[str]) -> Iterator[None]:
@@ -270,28 +263,6 @@ class Sandbox:
             timer = threading.Timer(seconds, self.land)
             timer.daemon = True
             timer.start()
-
-    def _control(self, call: Call) -> Reply:
-        match call.method, call.path:
-            case "GET", "/sandbox/profiles":
-                profiles = self._store.all_of((call.query.get("token", self.token), None))
-                return json_reply(200, {"profiles": profiles, "groups": self.groups})
-            case "GET", "/sandbox/requests":
-                return json_reply(200, {"requests": self.requests})
-            case "POST", "/sandbox/faults":
-                return self._add_faults(call.body)
-            case "POST", "/sandbox/reset":
-                self.reset()
-                return json_reply(200, {"status": "ok"})
-        return error_reply(404, "Not Found")
-
-    def _add_faults(self, body: bytes) -> Reply:
-        try:
-            faults = msgspec.json.decode(body, type=Fault | list[Fault])
-        except msgspec.DecodeError as error:
-            return error_reply(400, str(error))
-        self.faults.add(*(faults if isinstance(faults, list) else [faults]))
-        return json_reply(200, {"status": "ok", "waiting": self.faults.waiting})
 
 
 def _share(good: Sequence[Update], fault: Fault) -> Sequence[Update]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
+import shlex
 import signal
 import urllib.request
 from pathlib import Path
@@ -46,13 +48,19 @@ def test_a_served_demo_shows_its_profiles_until_ctrl_c_and_leaves_nothing_behind
     scratch.mkdir()
     with place.start("demo", "--rows", "10", "--serve", TMPDIR=str(scratch), PYTHONUNBUFFERED="1") as process:
         assert process.stdout is not None
-        address = None
+        told = ""
         for line in process.stdout:
-            if address := re.search(r"http://\S+/sandbox/profiles", line):
+            told += line
+            if " run -v" in line:
                 break
+        address = re.search(r"http://\S+/sandbox$", told, re.MULTILINE)
         assert address is not None
-        with urllib.request.urlopen(address[0], timeout=10) as page:
-            assert b"alice@example.com" in page.read()
+        with urllib.request.urlopen(f"{address[0]}/user?distinct_id=1", timeout=10) as profile:
+            seen = json.load(profile)
+        assert seen["profile"]["properties"]["$email"] == "alice@example.com"
+        assert {"name": "plan", "before": "starter", "after": "enterprise"} in seen["history"][0]["changes"]
+        again = place.run(*shlex.split(told.splitlines()[-1])[1:], "--json").json
+        assert (again["outcome"], again["sent"], again["unchanged"]) == ("ok", 0, 10)
         process.send_signal(signal.SIGINT)
         assert process.wait(30) == 0
     assert not list(scratch.iterdir())
