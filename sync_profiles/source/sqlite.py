@@ -39,6 +39,10 @@ _WORDS = (  # the first that is part of a declared type
     ("DOUB", Kind.FLOAT),
 )
 _AWAY = frozenset({5, 6, 10, 15})  # BUSY, LOCKED, IOERR, PROTOCOL
+_HOT = frozenset({264, 520, 776})
+"""READONLY_RECOVERY, _CANTLOCK and _ROLLBACK: a journal that is just being dealt with, or looks so for a moment, since
+a reader that finds the journal of a transaction that ends right now takes it for one that was left behind
+(``hasHotJournal`` in SQLite's pager.c); a writer, if only the next one, settles that."""
 _SLOW = frozenset({9})  # INTERRUPT
 _REFUSED = frozenset({3, 23})  # PERM, AUTH
 _TABLES = (
@@ -84,9 +88,10 @@ class SQLite(Dialect):
         return engine
 
     def trouble(self, error: BaseException) -> Trouble:
-        """By SQLite's primary result code."""
-        code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-        if code in _AWAY:
+        """By SQLite's result code; its low byte is the primary one (https://www.sqlite.org/rescode.html)."""
+        extended = getattr(error, "sqlite_errorcode", 0)
+        code = extended & 0xFF
+        if code in _AWAY or extended in _HOT:
             return Trouble.AWAY
         if code in _SLOW:
             return Trouble.SLOW

@@ -121,7 +121,7 @@ class Database:
             yield
         except (sa.exc.DBAPIError, sqlite3.Error) as error:
             raise _state_error(self._path, error) from error
-        except (UnicodeDecodeError, msgspec.DecodeError, DamageError) as error:
+        except (UnicodeDecodeError, msgspec.DecodeError, DamageError, sa.exc.NoResultFound) as error:
             raise _refusal(self._path, *_DAMAGED) from error
 
     # --- checks ------------------------------------------------------------------------------------------------

@@ -70,6 +70,21 @@ class StateFiles:
         with _as_state_error(self.database):
             return self.database.exists() and self.database.stat().st_size > 0
 
+    @property
+    def is_cut_short(self) -> bool:
+        """Whether the file ends within a page, which SQLite would take for one of zeros.
+
+        With a log beside it the file may just be growing. The page size is at 16 (sqlite.org/fileformat.html, 1.3).
+        """
+        with _as_state_error(self.database):
+            log = self._beside("-wal")
+            if not self.has_database or (log.exists() and log.stat().st_size):
+                return False
+            with self.database.open("rb") as file:
+                page_size = int.from_bytes(file.read(18)[16:], "big")
+            known = page_size in {1, *(1 << power for power in range(9, 16))}
+            return known and self.database.stat().st_size % (65536 if page_size == 1 else page_size) != 0
+
     def refuse_loss(self) -> None:
         """Raise ``GuardStop`` when a state was here once and is gone, instead of starting from nothing."""
         with _as_state_error(self.marker):

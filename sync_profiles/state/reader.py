@@ -31,6 +31,13 @@ GOOD = ("ok", "rejected")
 _IDENTITY = (schema.pending.c.kind, schema.pending.c.key, schema.pending.c.gone_id)
 
 
+# SQLite stores any kind of value anywhere: a flipped bit makes a number a text.
+_COLUMNS = (
+    "p.key, CAST(p.distinct_id AS TEXT), p.fingerprint, CAST(p.shape_id AS INTEGER),"
+    " CAST(p.acknowledged_at AS INTEGER), CAST(p.run AS INTEGER)"
+)
+
+
 def _values(count: int) -> str:
     return ",".join(["(?)"] * count)
 
@@ -39,7 +46,7 @@ def _values(count: int) -> str:
 def _known_sql(count: int) -> str:
     # CROSS JOIN keeps SQLite from walking the table in search of a few keys (sqlite.org/optoverview.html, 8.2).
     return (
-        "SELECT p.key, p.distinct_id, p.fingerprint, p.shape_id, p.acknowledged_at, p.run, p.ordinal"
+        f"SELECT {_COLUMNS}, CAST(p.ordinal AS INTEGER)"
         f" FROM (VALUES {_values(count)}) AS wanted CROSS JOIN profile p ON p.sync_id = ? AND p.key = wanted.column1"
     )
 
@@ -47,7 +54,7 @@ def _known_sql(count: int) -> str:
 @cache
 def _latest_sql(count: int) -> str:
     return (
-        "SELECT key, distinct_id, fingerprint, shape_id, acknowledged_at, run, max(seq) FROM journal"
+        f"SELECT {_COLUMNS}, max(p.seq) FROM journal p"
         f" WHERE key IN (VALUES {_values(count)}) AND sync_id = ? GROUP BY key"
     )
 

@@ -9,6 +9,7 @@ import msgspec
 import sqlalchemy as sa
 
 from sync_profiles.core.types import RunSummary
+from sync_profiles.errors import StateError
 from sync_profiles.state import schema
 from sync_profiles.state.database import Database
 from sync_profiles.state.files import StateFiles, path_of
@@ -79,6 +80,8 @@ def open_store(url_or_path: str | Path, *, now: Callable[[], float], read_only: 
             return Store(_nothing(), now)
     if not read_only:
         files.prepare()
+    if files.is_cut_short:
+        raise StateError(f"the state {files.database}: the file is damaged: it was cut short", hint=schema.REBUILD)
     database = Database(files.database)
     try:
         if read_only:

@@ -131,7 +131,7 @@ def live(place: Workplace, program: Forks, detect: str, seed: int, runs: int) ->
             outcome = program.run("run", cwd=place.folder, environ=place.environ, die_at=die_at)
             place.check_discreet(outcome.out + outcome.err)
             killed += outcome.code == -signal.SIGKILL
-            assert outcome.code in {0, -signal.SIGKILL}, outcome
+            assert outcome.code in {0, -signal.SIGKILL}, outcome.err
             if place.database.kind == "postgresql" and chance.random() < 0.4:
                 altered += 1
                 place.database.execute(chance.choice(MAINTENANCE).format(n=number, size=100 + number))

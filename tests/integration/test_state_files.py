@@ -192,6 +192,34 @@ def test_a_truncated_file_is_refused(path: Path) -> None:
         pass
 
 
+def test_a_file_that_was_cut_within_its_last_page_is_refused_although_sqlite_would_read_zeros(path: Path) -> None:
+    a_state(path, 600)
+    content = path.read_bytes()
+    for read_only in (False, True):
+        path.write_bytes(content[:-3000])
+        with pytest.raises(StateError, match="cut short"), opened(path, read_only=read_only):
+            pass
+
+
+KEYS = [entry.key for entry in acks(3)]
+
+
+def test_a_known_row_whose_numbers_became_text_is_read_with_numbers(path: Path) -> None:
+    a_state(path, 3)
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("UPDATE profile SET run = 'x', acknowledged_at = x'00', ordinal = '1.5'")
+    with opened(path) as store:
+        assert {(known.run, known.ordinal) for known in store.reader("users").known(KEYS).values()} == {(0, 1)}
+
+
+def test_a_shape_that_is_gone_is_damage(path: Path) -> None:
+    a_state(path, 3)
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("UPDATE profile SET shape_id = 99")
+    with opened(path) as store, pytest.raises(StateError, match="damaged"):
+        store.reader("users").known(KEYS)
+
+
 @pytest.mark.parametrize("finish", [True, False])
 def test_a_damaged_page_is_never_an_empty_start(path: Path, finish: bool) -> None:
     """Each page in turn is overwritten: the state is refused, at the start or when the page is read, or it is whole."""

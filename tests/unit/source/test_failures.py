@@ -116,6 +116,9 @@ def test_mysql_is_understood_by_its_numbers(number: int, trouble: Trouble) -> No
         (sqlite3.SQLITE_CANTOPEN, Trouble.WRONG),
         (sqlite3.SQLITE_NOTADB, Trouble.WRONG),
         (sqlite3.SQLITE_READONLY, Trouble.WRONG),
+        (sqlite3.SQLITE_READONLY_RECOVERY, Trouble.AWAY),
+        (sqlite3.SQLITE_READONLY_CANTLOCK, Trouble.AWAY),
+        (sqlite3.SQLITE_READONLY_ROLLBACK, Trouble.AWAY),
     ],
 )
 def test_sqlite_is_understood_by_its_codes(code: int, trouble: Trouble) -> None:
