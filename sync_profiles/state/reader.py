@@ -11,7 +11,7 @@ import sqlalchemy as sa
 
 from sync_profiles.core.settling import DELETE_AGAIN
 from sync_profiles.core.types import DistinctId, Identity, Key, Known, PendingRow, RunSummary, Watermark
-from sync_profiles.state import pending, schema
+from sync_profiles.state import ordered, pending, schema
 from sync_profiles.state.database import Database
 from sync_profiles.state.journal import blocks, has_rows
 
@@ -30,6 +30,9 @@ GOOD = ("ok", "rejected")
 _IDENTITY = (schema.pending.c.kind, schema.pending.c.key, schema.pending.c.gone_id)
 
 
+_KNOWN = "key, distinct_id, fingerprint, shape_id, acknowledged_at, run, ordinal"
+
+
 def _values(count: int) -> str:
     return ",".join(["(?)"] * count)
 
@@ -38,8 +41,8 @@ def _values(count: int) -> str:
 def _known_sql(count: int) -> str:
     # CROSS JOIN keeps SQLite from walking the table in search of a few keys (sqlite.org/optoverview.html, 8.2).
     return (
-        "SELECT p.key, p.distinct_id, p.fingerprint, p.shape_id, p.acknowledged_at, p.run, p.ordinal"
-        f" FROM (VALUES {_values(count)}) AS wanted CROSS JOIN profile p ON p.sync_id = ? AND p.key = wanted.column1"
+        f"SELECT {_KNOWN} FROM (VALUES {_values(count)}) AS wanted"
+        " CROSS JOIN profile p ON p.sync_id = ? AND p.key = wanted.column1"
     )
 
 
@@ -134,17 +137,22 @@ class SyncReader:
         return found
 
     def _merged(self, connection: sa.Connection, keys: Sequence[Key]) -> dict[Key, Known]:
+        close = ordered.neighbours(connection, self._sync_id, keys, _KNOWN) if keys else []
+        if close is not None:
+            wanted = set(keys)
+            return self._known(connection, [row for row in close if row[0] in wanted])
         found: dict[Key, Known] = {}
-        if not self._of_sync(connection, "profiles"):
-            return found
         for block in blocks(keys, LOOKUP_KEYS):
             rows = connection.exec_driver_sql(_known_sql(len(block)), (*block, self._sync_id)).all()
-            shapes = {number: self._database.shape(connection, number) for number in {row[3] for row in rows}}
-            found |= {
-                key: Known(key if own is None else own, fingerprint, shapes[shape], at, run, ordinal)
-                for key, own, fingerprint, shape, at, run, ordinal in rows
-            }
+            found |= self._known(connection, rows)
         return found
+
+    def _known(self, connection: sa.Connection, rows: Sequence[Sequence[Any]]) -> dict[Key, Known]:
+        shapes = {number: self._database.shape(connection, number) for number in {row[3] for row in rows}}
+        return {
+            key: Known(key if own is None else own, fingerprint, shapes[shape], at, run, ordinal)
+            for key, own, fingerprint, shape, at, run, ordinal in rows
+        }
 
     def _lay_over(self, connection: sa.Connection, keys: Sequence[Key], found: dict[Key, Known]) -> None:
         """Replace what the journal knows better; a key that is new there has no ordinal of its own yet."""
