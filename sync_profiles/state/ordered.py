@@ -25,7 +25,9 @@ INSERT_ROWS = 100
 _BETWEEN = "FROM profile WHERE sync_id = ? AND key BETWEEN ? AND ?"
 
 
-def neighbours(connection: sa.Connection, sync_id: int, keys: Sequence[Key], columns: str) -> list[Sequence[Any]] | None:
+def neighbours(
+    connection: sa.Connection, sync_id: int, keys: Sequence[Key], columns: str
+) -> list[Sequence[Any]] | None:
     """What is known from the least of ``keys`` to the largest; None when it is too much to call ``keys`` close.
 
     Reading a range costs a third of asking for each of its keys.
