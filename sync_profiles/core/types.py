@@ -292,7 +292,10 @@ class Batch(msgspec.Struct, frozen=True):
     @property
     def body(self) -> bytes:
         """The request's body, a JSON array."""
-        return b"[" + b",".join([profile.body for profile in self.profiles]) + b"]"
+        bodies = [profile.body for profile in self.profiles]
+        bodies[0] = b"[" + bodies[0]  # to put it around them all would copy them all once more
+        bodies[-1] += b"]"
+        return b",".join(bodies)
 
     @property
     def size(self) -> int:

@@ -1,4 +1,4 @@
-"""Acknowledgements whose keys lie close together, written where they belong at once.
+"""Keys that lie close together: looked up as one range, and written where they belong at once.
 
 A pass in the order of the keys, which a first run and a backfill mostly are, touches a few pages of the file for
 thousands of rows. Then the way through the journal would only double the work and the size of the file.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cache
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -21,15 +22,21 @@ INSERT_ROWS = 100
 """One statement with this many rows costs two thirds of as many executions."""
 
 
-def neighbours(connection: sa.Connection, sync_id: int, keys: Sequence[Key]) -> set[Key] | None:
-    """The known keys from the least of ``keys`` to the largest; None when they are too many to call ``keys`` close."""
-    limit = len(keys) + STRANGERS_MAX
-    found = connection.exec_driver_sql(
-        "SELECT key FROM profile WHERE sync_id = ? AND key BETWEEN ? AND ? LIMIT ?",
-        (sync_id, min(keys), max(keys), limit + 1),
-    )
-    known = set(found.scalars())
-    return known if len(known) <= limit else None
+_BETWEEN = "FROM profile p WHERE p.sync_id = ? AND p.key BETWEEN ? AND ?"
+
+
+def neighbours(
+    connection: sa.Connection, sync_id: int, keys: Sequence[Key], columns: str
+) -> list[Sequence[Any]] | None:
+    """What is known from the least of ``keys`` to the largest; None when it is too much to call ``keys`` close.
+
+    Reading a range costs a third of asking for each of its keys.
+    """
+    limit, place = len(keys) + STRANGERS_MAX, (sync_id, min(keys), max(keys))
+    counted = connection.exec_driver_sql(f"SELECT count(*) FROM (SELECT 1 {_BETWEEN} LIMIT ?)", (*place, limit + 1))
+    if (count := counted.scalar_one()) > limit:
+        return None
+    return list(connection.exec_driver_sql(f"SELECT {columns} {_BETWEEN}", place)) if count else []
 
 
 def write(

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 
 from sync_profiles.core.gone import DELETE_AGAIN
 from sync_profiles.core.types import DistinctId, Identity, Key, Known, PendingRow, RunSummary, Verification, Watermark
-from sync_profiles.state import pending, schema
+from sync_profiles.state import ordered, pending, schema
 from sync_profiles.state.database import Database
 from sync_profiles.state.journal import blocks, has_rows
 from sync_profiles.state.sealed import unsealed
@@ -36,6 +36,7 @@ _COLUMNS = (
     "p.key, CAST(p.distinct_id AS TEXT), p.fingerprint, CAST(p.shape_id AS INTEGER),"
     " CAST(p.acknowledged_at AS INTEGER), CAST(p.run AS INTEGER)"
 )
+_KNOWN = f"{_COLUMNS}, CAST(p.ordinal AS INTEGER)"
 
 
 def _values(count: int) -> str:
@@ -46,8 +47,8 @@ def _values(count: int) -> str:
 def _known_sql(count: int) -> str:
     # CROSS JOIN keeps SQLite from walking the table in search of a few keys (sqlite.org/optoverview.html, 8.2).
     return (
-        f"SELECT {_COLUMNS}, CAST(p.ordinal AS INTEGER)"
-        f" FROM (VALUES {_values(count)}) AS wanted CROSS JOIN profile p ON p.sync_id = ? AND p.key = wanted.column1"
+        f"SELECT {_KNOWN} FROM (VALUES {_values(count)}) AS wanted"
+        " CROSS JOIN profile p ON p.sync_id = ? AND p.key = wanted.column1"
     )
 
 
@@ -150,17 +151,22 @@ class SyncReader:
         return found
 
     def _merged(self, connection: sa.Connection, keys: Sequence[Key]) -> dict[Key, Known]:
+        close = ordered.neighbours(connection, self._sync_id, keys, _KNOWN) if keys else []
+        if close is not None:
+            wanted = set(keys)
+            return self._known(connection, [row for row in close if row[0] in wanted])
         found: dict[Key, Known] = {}
-        if not self._of_sync(connection, "profiles"):
-            return found
         for block in blocks(keys, LOOKUP_KEYS):
             rows = connection.exec_driver_sql(_known_sql(len(block)), (*block, self._sync_id)).all()
-            shapes = {number: self._database.shape(connection, number) for number in {row[3] for row in rows}}
-            found |= {
-                key: Known(key if own is None else own, fingerprint, shapes[shape], at, run, ordinal)
-                for key, own, fingerprint, shape, at, run, ordinal in rows
-            }
+            found |= self._known(connection, rows)
         return found
+
+    def _known(self, connection: sa.Connection, rows: Sequence[Sequence[Any]]) -> dict[Key, Known]:
+        shapes = {number: self._database.shape(connection, number) for number in {row[3] for row in rows}}
+        return {
+            key: Known(key if own is None else own, fingerprint, shapes[shape], at, run, ordinal)
+            for key, own, fingerprint, shape, at, run, ordinal in rows
+        }
 
     def _lay_over(self, connection: sa.Connection, keys: Sequence[Key], found: dict[Key, Known]) -> None:
         """Replace what the journal knows better; a key that is new there has no ordinal of its own yet."""

@@ -136,9 +136,9 @@ class SyncState(SyncReader):
         pending.acknowledge(connection, self._sync_id, keys)
         # A word in the journal counts as the later one, so there it is followed by the next.
         if self._journal is not None and not self._journal.may_hold(keys):
-            known = ordered.neighbours(connection, self._sync_id, keys)
+            known = ordered.neighbours(connection, self._sync_id, keys, "p.key")
             if known is not None:
-                ordered.write(self._database, connection, place, entries, known)
+                ordered.write(self._database, connection, place, entries, {key for (key,) in known})
                 return ()
         ids = [None if entry.distinct_id == entry.key else entry.distinct_id for entry in entries]
         shapes = self._database.shape_numbers(connection, [entry.shape for entry in entries])
