@@ -155,8 +155,9 @@ class Verifier:
         """After a minute, by ID, with the row and what is known of it as they are then."""
         if not self._suspects:
             return
-        self._budget.pause(self._suspected_at + SECOND_LOOK_S - self._clock.monotonic())
         suspects = list(self._suspects.values())
+        wait_s = self._suspected_at + SECOND_LOOK_S - self._clock.monotonic()
+        self._budget.pause(wait_s, f"not as they should be so far: {len(suspects):,}, to be looked at again")
         for chunk in _parts_of(suspects, self._book.ids_per_query):
             known = self._state.known([target.key for target in chunk])
             now = {

@@ -97,7 +97,7 @@ def test_what_does_not_match_is_named_without_values_and_ends_with_65(desk: Desk
         "different  7  plan",
         "unwanted   9",
         "users: 30 profiles compared, 28 match, 1 different, 1 unwanted",
-        "2 of the mismatches changed in the table since they were sent: the next run sends them",
+        "2 of these changed in the table since they were sent: the next full pass sends them, if no run before",
         "Next: `sync-profiles verify users --all --repair` sends what does not match again.",
     ]
     assert "secret plan" not in ended.out + ended.err
