@@ -62,7 +62,8 @@ def result_lines(sync: str, verified: Verified) -> Iterator[str]:
         yield f"{verified.left_out:,} could not be compared: their rows are rejected, gone or not there"
     unsent = sum(one.unsent for one in verified.found)
     if unsent:
-        yield f"{unsent:,} of these changed in the table since they were sent: the next full pass sends them, if no run before"
+        when = "the next full pass sends them, if no run before"
+        yield f"{unsent:,} of these changed in the table since they were sent: {when}"
 
 
 def reasons(verified: Verified) -> Iterator[str]:
