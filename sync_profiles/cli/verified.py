@@ -72,7 +72,7 @@ def reasons(verified: Verified) -> Iterator[str]:
     if missing and not verified.matching:
         yield (
             "No profile was found: is mixpanel.project_id the project of mixpanel.token, and mixpanel.region its"
-            " region? `sync-profiles check` proves it."
+            " region? `sync-profiles check` proves it." + (" The rest was not asked for." if verified.hopeless else "")
         )
     elif missing:
         yield (

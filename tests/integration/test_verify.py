@@ -364,6 +364,19 @@ def test_each_key_that_is_missing_for_reading_back_is_named(verify: Verifying) -
     ]
 
 
+def test_in_a_project_that_holds_none_of_them_the_rest_is_not_asked_for(verify: Verifying) -> None:
+    line = verify.line
+    line.add(*range(31, 1601))
+    line.run()
+    verify.tamper(*({"$distinct_id": str(key), "$delete": ""} for key in range(1, 1601)))
+    verified = verify()
+    assert (verified.checked, verified.matching, verified.hopeless) == (1000, 0, True)
+    assert verify.line.sandbox.profiles == {}
+    assert verify(Aim(sample=1000)).hopeless is False, "all of the sample was asked for"
+    with line.opened() as (sync, _):
+        assert sync.state.verification() is None
+
+
 # --- stopped and continued -----------------------------------------------------------------------------------------
 
 

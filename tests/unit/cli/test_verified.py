@@ -68,6 +68,7 @@ def test_thousands_of_mismatches_are_not_thousands_of_lines() -> None:
         (verified(DIFFERENT), []),
         (verified(MISSING), ["Original ID Merge"]),
         (verified(MISSING, matching=0), ["project_id", "region"]),
+        (Verified(0, 0, (MISSING,), complete=True, hopeless=True), ["project_id", "The rest was not asked for."]),
     ],
 )
 def test_why_profiles_may_be_missing_is_said(result: Verified, words: list[str]) -> None:
