@@ -187,6 +187,61 @@ def test_a_change_that_was_not_sent_yet_is_told_from_tampering(verify: Verifying
     assert found == {"1": ("different", True), "2": ("unwanted", True), "3": ("different", False)}
 
 
+KINDS = {
+    "postgresql": "mrr numeric(10,2), score double precision, active boolean, seen timestamptz, born date,"
+    " settings jsonb, roles text[], bio text, big bigint",
+    "mariadb": "mrr numeric(10,2), score double, active boolean, seen timestamp(3) null, born date, settings json,"
+    " roles set('b', 'a', 'c'), bio text, big bigint",
+    "sqlite": "mrr numeric, score double, active boolean, seen timestamp, born date, settings json, roles text,"
+    " bio text, big bigint",
+}
+ROLES = {"postgresql": "ARRAY['b', 'a']", "mariadb": "'b,a'", "sqlite": '\'["b", "a"]\''}
+OF_EVERY_KIND = """
+on_null = "null"
+copy = ["mrr", "score", "active", "seen", "born", "bio", "big"]
+[sync.users.set]
+theme = { column = "settings", path = "ui.theme" }
+settings = { column = "settings", type = "json" }
+[sync.users.set_once]
+first_seen = "seen"
+[sync.users.union]
+roles = { column = "roles", type = "list" }
+"""
+
+
+def test_values_of_every_kind_match_in_the_form_in_which_mixpanel_gives_them_back(
+    database: LiveDatabase, tmp_path: Path
+) -> None:
+    with Sandbox(keep_bodies=True) as sandbox:
+        line = Line(database, sandbox, tmp_path)
+        line.mixpanel, line.mapping = dict(ACCOUNT), OF_EVERY_KIND
+        moment = "2026-01-02 03:04:05.678" + ("+00" if database.kind == "postgresql" else "")
+        database.execute(
+            f"CREATE TABLE users (id bigint PRIMARY KEY, {KINDS[database.kind]})",
+            f"INSERT INTO users VALUES (1, 10.50, 0.1, true, '{moment}', '2026-01-02',"
+            f""" '{{"ui": {{"theme": "dark"}}, "n": [1, 2.50]}}', {ROLES[database.kind]}, '{"ä" * 300}', {2**60})""",
+            "INSERT INTO users (id) VALUES (2)",
+        )
+        assert line.run().sent == 2
+        verify = Verifying(line)
+        assert (verify().matching, verify().found) == (2, ())
+        given_back = {
+            "mrr": 10.5,
+            "seen": "2026-01-02T03:04:05",
+            "born": "2026-01-02T00:00:00",
+            "bio": "ä" * 127,
+            "settings": {"n": [2.5, 1.0], "ui": {"theme": "dark"}},
+            "roles": ["c", "a", "b"],
+            "first_seen": "2020-01-01T00:00:00",
+        }
+        verify.tamper({"$distinct_id": "1", "$set": given_back})
+        assert verify().found == ()
+        verify.tamper({"$distinct_id": "1", "$set": dict.fromkeys(given_back, "x")})
+        verify.tamper({"$distinct_id": "2", "$unset": ["mrr"]}, {"$distinct_id": "2", "$set": {"roles": ["x"]}})
+        found = {one.distinct_id: set(one.properties) for one in verify().found}
+        assert found == {"1": given_back.keys() - {"first_seen"}, "2": {"mrr", "roles"}}
+
+
 # --- what is not there to be judged --------------------------------------------------------------------------------
 
 
