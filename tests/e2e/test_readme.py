@@ -73,7 +73,9 @@ def test_the_readme_shows_enough_commands() -> None:
 
 @pytest.mark.parametrize("command", commands())
 def test_a_command_of_the_readme_runs_as_it_stands(readme_place: Workplace, command: str) -> None:
-    _, *arguments = shlex.split(command.partition(" > ")[0].replace("/etc/sync-profiles/config.toml", str(readme_place.config)))
+    _, *arguments = shlex.split(
+        command.partition(" > ")[0].replace("/etc/sync-profiles/config.toml", str(readme_place.config))
+    )
     outcome = readme_place.run(*arguments)
     assert "error" not in outcome.err
 
