@@ -343,6 +343,27 @@ def test_a_sample_is_as_large_as_asked_and_the_same_for_the_same_seed(verify: Ve
     assert verify(Aim(sample=1000)).checked == 30
 
 
+def test_a_query_with_a_key_of_two_columns_is_verified_and_repaired(verify: Verifying) -> None:
+    line = verify.line
+    del line.settings["table"]
+    line.settings |= {
+        "query": '"SELECT id, seats, email, plan, created_at FROM users"',
+        "primary_key": '["id", "seats"]',
+        "distinct_id": '{ template = "user-{id}" }',
+    }
+    line.change("UPDATE users SET seats = 1 WHERE id <= 2")
+    line.run(accept_new_source=True)
+    verify.tamper({"$distinct_id": "user-1", "$delete": ""}, {"$distinct_id": "user-2", "$set": {"plan": "x"}})
+    found = verify().found
+    assert [(one.kind, one.key, one.distinct_id) for one in found] == [
+        ("different", '["2","1"]', "user-2"),
+        ("missing", '["1","1"]', "user-1"),
+    ]
+    assert verify(Aim(keys=('["2","1"]',))).found == found[:1]
+    verify.repair(found)
+    assert verify().found == ()
+
+
 # --- queries -------------------------------------------------------------------------------------------------------
 
 

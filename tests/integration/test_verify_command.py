@@ -139,6 +139,18 @@ def test_a_repair_that_would_delete_much_wants_a_decision(desk: Desk) -> None:
     assert len(desk.line.sandbox.profiles) == 30
 
 
+def test_while_a_run_is_active_nothing_is_repaired_and_that_is_said(desk: Desk) -> None:
+    lose(desk, 3)
+    with desk.line.opened() as (sync, _):
+        assert sync.lock.acquire()
+        ended = desk("verify", "--key", "3", "--repair", code=75)
+        sync.lock.release()
+        assert sync.state.pending_count() == 0
+    assert "1 missing" in ended.out
+    assert "a run is active" in ended.err
+    assert "3" not in desk.line.sandbox.profiles
+
+
 @pytest.mark.parametrize(
     ("mixpanel", "code", "words"),
     [
