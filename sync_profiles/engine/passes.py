@@ -9,7 +9,16 @@ import msgspec
 from sync_profiles.core import guards
 from sync_profiles.core.changes import DUPLICATE_ID, Change
 from sync_profiles.core.ports import State
-from sync_profiles.core.settling import REKEYED, UNANSWERED, gone_row, gone_rows, late_until, unmappable_row, written
+from sync_profiles.core.settling import (
+    REKEYED,
+    REPAIR,
+    UNANSWERED,
+    gone_row,
+    gone_rows,
+    late_until,
+    unmappable_row,
+    written,
+)
 from sync_profiles.core.types import (
     DistinctId,
     Key,
@@ -213,4 +222,5 @@ class Pass:
 
 def _has_left(row: PendingRow) -> bool:
     """Whether a request for this row left, so that its profile may exist, with no property even."""
-    return bool(row.shape) or not row.rejected or row.fingerprint is not None
+    asked = not row.rejected and row.code != REPAIR  # a repair is a wish; what left before it stands in its shape
+    return bool(row.shape) or asked or row.fingerprint is not None

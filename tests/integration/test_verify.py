@@ -364,6 +364,24 @@ def test_a_query_with_a_key_of_two_columns_is_verified_and_repaired(verify: Veri
     assert verify().found == ()
 
 
+def test_a_repair_that_comes_to_nothing_removes_no_profile_that_was_never_ours(verify: Verifying) -> None:
+    """The row is marked under an ID that it never was sent with, and leaves it before the run."""
+    line = verify.line
+    line.settings["distinct_id"] = '"email"'
+    line.later(25)
+    line.run(accept_new_source=True)
+    line.change("UPDATE users SET email = 'theirs' WHERE id = 1")
+    verify.tamper({"$distinct_id": "theirs", "$set": {"theme": "dark"}})
+    found = verify(Aim(keys=("1",))).found
+    assert [(one.kind, one.distinct_id, one.unsent) for one in found] == [("different", "theirs", True)]
+    with line.opened() as (sync, around):
+        mark_for_repair(sync.state, sync.lock, found, around.clock.now())
+    line.change("UPDATE users SET email = 'ours' WHERE id = 1")
+    line.run()
+    assert line.sandbox.profiles["theirs"] == {"theme": "dark"}
+    assert line.sandbox.profiles["ours"]["plan"] == "pro"
+
+
 # --- queries -------------------------------------------------------------------------------------------------------
 
 
