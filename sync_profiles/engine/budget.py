@@ -61,7 +61,7 @@ class Budget:
     def __init__(self, clock: Clock, stop: Stop, tell: Callable[[str], None], per_hour: int = PER_HOUR) -> None:
         self._clock = clock
         self._stop = stop
-        self._tell = tell
+        self.tell = tell
         self.per_hour = per_hour
         self.spread = False
         self._asked: deque[float] = deque()
@@ -97,7 +97,7 @@ class Budget:
     def pause(self, seconds: float, why: str = "") -> None:
         """Wait, after saying why if that is given; raises ``StoppedError`` when a stop is asked."""
         if why and seconds > 0:
-            self._tell(f"{why}; waiting {f'{seconds / 60:.0f} min' if seconds >= 120 else f'{seconds:.0f} s'}")
+            self.tell(f"{why}; waiting {f'{seconds / 60:.0f} min' if seconds >= 120 else f'{seconds:.0f} s'}")
         if seconds > 0 and self._stop.wait(seconds):
             raise StoppedError
         if self._stop.cause is not None:

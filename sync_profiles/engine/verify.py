@@ -29,6 +29,9 @@ PAGE_USUAL = 1000
 HOPELESS = 1000
 """When so many are missing and not one was found, the rest is not asked for."""
 
+PROGRESS_S = 600.0
+"""So often a long verification says how far it is."""
+
 CONTINUED_S = 7 * 24 * 3600.0
 """An interrupted verification that began longer ago than this is begun anew."""
 
@@ -75,6 +78,7 @@ class Verifier:
         self._targets = Targets(state, bytearray(), 0)
         self._suspects: dict[tuple[str, DistinctId | None], Target] = {}
         self._suspected_at = 0.0
+        self._told_at = clock.monotonic()
         self._matching = self._left_out = 0
         self._found: dict[tuple[str, DistinctId], Mismatch] = {}
         self.keep: Callable[[Verification | None], None] = lambda _progress: None
@@ -156,6 +160,11 @@ class Verifier:
             else:
                 self._settle(target, compared=one is not None)
         self._suspected_at = self._clock.monotonic()
+        if self._suspected_at - self._told_at >= PROGRESS_S:
+            self._told_at = self._suspected_at
+            wrong = len(self._found) + len(self._suspects)
+            looked_at = self._matching + self._left_out + wrong
+            self._budget.tell(f"{looked_at:,} looked at so far, {wrong:,} not as they should be")
 
     def _look_again(self, progress: Verification | None) -> None:
         """After a minute, by ID, with the row and what is known of it as they are then."""

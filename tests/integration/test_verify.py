@@ -420,6 +420,7 @@ def test_no_more_than_the_budget_is_asked_in_an_hour(verify: Verifying) -> None:
     assert verify.cost is not None
     assert verify.cost.queries > 2
     assert verify.time.at - began >= 3600
+    assert verify.told == [f"{count} looked at so far, 0 not as they should be" for count in (200, 400, 600)]
 
 
 def test_a_limit_that_others_use_up_is_waited_for_and_then_given_up(verify: Verifying) -> None:
