@@ -47,7 +47,7 @@ def preview(settings: Settings, /, sync: str | None, limit: int, keys: tuple[str
         survey = Survey(parts, store.reader(one.name), time.time())
         findings: Iterator[Finding]
         if flags["changed"]:
-            findings = (f for f in survey.changed(survey.plan(asked_full=False)) if not keys or f.key in keys)
+            findings = survey.changed_of(keys) if keys else survey.changed(survey.plan(asked_full=False))
         else:
             findings = survey.selected(keys)
         rejected = 0

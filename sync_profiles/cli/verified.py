@@ -56,12 +56,14 @@ def result_lines(sync: str, verified: Verified) -> Iterator[str]:
         yield f"… and {len(verified.found) - LINES_MAX:,} more: --json lists all"
     counts = {kind: sum(one.kind == kind for one in verified.found) for kind in ("missing", "different", "unwanted")}
     wrong = "".join(f", {count:,} {kind}" for kind, count in counts.items() if count)
-    yield f"{sync}: {verified.checked:,} profiles compared, {verified.matching:,} match{wrong}"
+    profiles = "1 profile" if verified.checked == 1 else f"{verified.checked:,} profiles"
+    yield f"{sync}: {profiles} compared, {verified.matching:,} match{wrong}"
     if verified.left_out:
         yield f"{verified.left_out:,} could not be compared: their rows are rejected, gone or not there"
     unsent = sum(one.unsent for one in verified.found)
     if unsent:
-        yield f"{unsent:,} of the mismatches changed in the table since they were sent: the next run sends them"
+        when = "the next full pass sends them, if no run before"
+        yield f"{unsent:,} of these changed in the table since they were sent: {when}"
 
 
 def reasons(verified: Verified) -> Iterator[str]:
@@ -70,7 +72,7 @@ def reasons(verified: Verified) -> Iterator[str]:
     if missing and not verified.matching:
         yield (
             "No profile was found: is mixpanel.project_id the project of mixpanel.token, and mixpanel.region its"
-            " region? `sync-profiles check` proves it."
+            " region? `sync-profiles check` proves it." + (" The rest was not asked for." if verified.hopeless else "")
         )
     elif missing:
         yield (

@@ -34,7 +34,8 @@ def late_until(row: PendingRow | None) -> float:
 
 def has_left(row: PendingRow) -> bool:
     """Whether a request for this row left, so that its profile may exist, with no property even."""
-    return bool(row.shape) or not row.rejected or row.fingerprint is not None
+    asked = not row.rejected and row.code != REPAIR  # a repair is a wish; what left before it stands in its shape
+    return bool(row.shape) or asked or row.fingerprint is not None
 
 
 def second_look(profile: Outgoing, code: str, now: float, wait_s: float, before: PendingRow | None) -> PendingRow:

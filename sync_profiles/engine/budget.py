@@ -61,7 +61,7 @@ class Budget:
     def __init__(self, clock: Clock, stop: Stop, tell: Callable[[str], None], per_hour: int = PER_HOUR) -> None:
         self._clock = clock
         self._stop = stop
-        self._tell = tell
+        self.tell = tell
         self.per_hour = per_hour
         self.spread = False
         self._asked: deque[float] = deque()
@@ -87,15 +87,17 @@ class Budget:
                         hint="60 queries an hour for the whole project: somebody else uses them up.",
                     ) from error
                 named_s = error.retry_after_s
-                self._pause(wait_s if named_s is None else min(named_s, HOUR_S), error.message)
+                self.pause(wait_s if named_s is None else min(named_s, HOUR_S), error.message)
             except TemporaryError as error:
                 wait_s = next(away, None)
                 if wait_s is None:
                     raise
-                self._pause(wait_s, error.message)
+                self.pause(wait_s, error.message)
 
-    def pause(self, seconds: float) -> None:
-        """Wait; raises ``StoppedError`` when a stop is asked."""
+    def pause(self, seconds: float, why: str = "") -> None:
+        """Wait, after saying why if that is given; raises ``StoppedError`` when a stop is asked."""
+        if why and seconds > 0:
+            self.tell(f"{why}; waiting {f'{seconds / 60:.0f} min' if seconds >= 120 else f'{seconds:.0f} s'}")
         if seconds > 0 and self._stop.wait(seconds):
             raise StoppedError
         if self._stop.cause is not None:
@@ -108,12 +110,8 @@ class Budget:
         if self.spread and self._asked:
             self.pause(self._asked[-1] + HOUR_S / self.per_hour - now)
         elif len(self._asked) >= self.per_hour:
-            self._pause(self._asked[0] + HOUR_S - now, f"{self.per_hour} queries were asked within the hour")
+            self.pause(self._asked[0] + HOUR_S - now, f"{self.per_hour} queries were asked within the hour")
         else:
             self.pause(0.0)
         self._asked.append(self._clock.monotonic())
         self.spent += 1
-
-    def _pause(self, seconds: float, why: str) -> None:
-        self._tell(f"{why}; waiting {f'{seconds / 60:.0f} min' if seconds >= 120 else f'{seconds:.0f} s'}")
-        self.pause(seconds)

@@ -29,6 +29,9 @@ from sync_profiles.engine.parts import Parts
 from sync_profiles.engine.sweep import Seen, missing, rows_are_gone
 from sync_profiles.engine.usage import Use, use_of
 
+DUE_MAX = 1_000_000
+"""At most so many pending rows are looked at."""
+
 Why = Literal["new", "changed", "deleted", "rejected"]
 
 
@@ -72,7 +75,7 @@ class Survey:
         comparison.prepare(plan)
         removing = self._parts.policy.on_delete != "ignore"
         seen = Seen(self._reader.ordinal_limit()) if isinstance(plan, ScanFull) and removing else None
-        pending = self._reader.due(1_000_000, self._now)
+        pending = self._reader.due(DUE_MAX, self._now)
         due = [row.key for row in pending if row.kind == "row"]
         for page in key_pages(self._parts.source, due):
             yield from self._compared(comparison, page, seen, frozenset(due))
@@ -86,9 +89,22 @@ class Survey:
         if seen is not None:
             for gone in missing(self._parts.source, self._reader, seen):
                 yield from self._removals(list(gone.items()))
-        if removing:
-            left = [row for row in pending if row.kind == "gone" and row.code != DELETE_AGAIN]
-            yield from self._left(left, lambda use, row: use.is_used(row))
+        yield from self._pending_removals(pending)
+
+    def changed_of(self, keys: Sequence[Key]) -> Iterator[Finding]:
+        """What a full pass would send, remove or reject of these keys; a row that is rejected is named again."""
+        comparison = Comparison(self._parts.source, self._parts.mapper, self._reader)
+        pending = [row for row in self._reader.due(DUE_MAX, self._now) if row.key in keys]
+        unsendable = [row for row in self._reader.waiting(keys).values() if row.rejected and row.fingerprint is None]
+        due = frozenset(row.key for row in (*pending, *unsendable) if row.kind == "row")
+        gone = dict.fromkeys(keys)
+        for page in key_pages(self._parts.source, keys):
+            yield from self._compared(comparison, page, None, due)
+            for key in page.keys:
+                gone.pop(key, None)
+        if self._parts.policy.on_delete != "ignore":
+            yield from self._removals(list(self._reader.known(list(gone)).items()))
+        yield from self._pending_removals(pending)
 
     def selected(self, keys: Sequence[Key]) -> Iterator[Finding]:
         """Every row (or those of ``keys``) as it would be sent the first time, changed or not."""
@@ -135,6 +151,11 @@ class Survey:
     def _removals(self, gone: Sequence[tuple[Key, Known]]) -> Iterator[Finding]:
         for key, known in gone:
             yield from self._removal(key, known.distinct_id, known.shape)
+
+    def _pending_removals(self, pending: Sequence[PendingRow]) -> Iterator[Finding]:
+        if self._parts.policy.on_delete != "ignore":
+            left = [row for row in pending if row.kind == "gone" and row.code != DELETE_AGAIN]
+            yield from self._left(left, lambda use, row: use.is_used(row))
 
     def _left(self, removals: Sequence[PendingRow], is_used: Callable[[Use, PendingRow], bool]) -> Iterator[Finding]:
         """IDs that a key has left, or whose removal is pending, unless somebody has them now."""

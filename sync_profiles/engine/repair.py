@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+import msgspec
+
 from sync_profiles.core.gone import gone_rows
 from sync_profiles.core.pending import REPAIR, written
 from sync_profiles.core.ports import State
@@ -33,6 +35,11 @@ def mark_for_repair(state: State, lock: RunLock, found: Sequence[Mismatch], now:
 def _rows(state: State, wrong: Sequence[Mismatch], now: float) -> Iterator[PendingRow]:
     waiting = state.waiting([one.key for one in wrong])
     for one in wrong:
+        before = waiting.get(one.key)
+        if before is not None and before.distinct_id != one.distinct_id:
+            # It remembers another ID that may have been created; looked at, the row is sent under the one it has now.
+            yield msgspec.structs.replace(before, next_try_at=min(before.next_try_at, now))
+            continue
         yield PendingRow(
             kind="row",
             key=one.key,
@@ -43,7 +50,7 @@ def _rows(state: State, wrong: Sequence[Mismatch], now: float) -> Iterator[Pendi
             attempts=0,
             since=now,
             next_try_at=now,
-            shape=written((), one.distinct_id, waiting.get(one.key)),
+            shape=written((), one.distinct_id, before),
         )
 
 

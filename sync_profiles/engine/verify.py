@@ -5,7 +5,7 @@ A mismatch is looked at again a minute later, by ID, before it is believed: what
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 
@@ -26,17 +26,27 @@ SECOND_LOOK_S = 60.0
 PAGE_USUAL = 1000
 """Profiles on a page, before an answer says it."""
 
+HOPELESS = 1000
+"""When so many are missing and not one was found, the rest is not asked for."""
+
+PROGRESS_S = 600.0
+"""So often a long verification says how far it is."""
+
 CONTINUED_S = 7 * 24 * 3600.0
 """An interrupted verification that began longer ago than this is begun anew."""
 
 
 class Verified(msgspec.Struct, frozen=True):
-    """What came of it. ``left_out``: could not be compared; ``complete`` False: a stop was asked before the end."""
+    """What came of it. ``left_out``: could not be compared; ``complete`` False: a stop was asked before the end.
+
+    ``hopeless``: none of the first thousand is there, so nobody asked for the rest.
+    """
 
     matching: int
     left_out: int
     found: tuple[Mismatch, ...]
     complete: bool
+    hopeless: bool = False
 
     @property
     def checked(self) -> int:
@@ -68,6 +78,7 @@ class Verifier:
         self._targets = Targets(state, bytearray(), 0)
         self._suspects: dict[tuple[str, DistinctId | None], Target] = {}
         self._suspected_at = 0.0
+        self._told_at = clock.monotonic()
         self._matching = self._left_out = 0
         self._found: dict[tuple[str, DistinctId], Mismatch] = {}
         self.keep: Callable[[Verification | None], None] = lambda _progress: None
@@ -104,10 +115,13 @@ class Verifier:
         if progress is not None:
             self._matching, self._left_out = progress.matching, progress.left_out
             self._found = {(one.kind, one.distinct_id): one for one in progress.found}
-        complete = False
+        complete = hopeless = False
         try:
             self._turn_pages(progress)
             for chunk in targets.chunks(self._book.ids_per_query):
+                if self._is_hopeless:
+                    hopeless = True
+                    break
                 self._look(chunk, self._look_up)
                 self._keep(progress)
                 if len(self._suspects) >= self._book.ids_per_query:
@@ -119,7 +133,7 @@ class Verifier:
         if complete and progress is not None:
             self.keep(None)
         found = sorted(self._found.values(), key=lambda one: (one.kind, one.key, one.distinct_id))
-        return Verified(self._matching, self._left_out, tuple(found), complete)
+        return Verified(self._matching, self._left_out, tuple(found), complete, hopeless)
 
     # --- looking -----------------------------------------------------------------------------------------------
 
@@ -136,57 +150,61 @@ class Verifier:
                 page = None
         self._look_again(progress)
 
-    def _look(self, some: list[Target], read: Callable[[list[DistinctId]], Mapping[DistinctId, Json]]) -> None:
-        expected = self._expecting(some)
-        compared = {id(one.target) for one in expected}
+    def _look(self, some: Sequence[Target], read: Callable[[list[DistinctId]], Mapping[DistinctId, Json]]) -> None:
+        expected = {one.target: one for one in self._expecting(some)}
+        held = read([one.distinct_id for one in expected.values()]) if expected else {}
         for target in some:
-            if id(target) not in compared:
-                self._left_out += target.leaving is None
-                self._targets.done(target)
-        held = read([one.distinct_id for one in expected]) if expected else {}
-        for one in expected:
-            if one.mismatch(held) is None:
-                self._agree(one.target)
+            one = expected.get(target)
+            if one is not None and one.mismatch(held) is not None:
+                self._suspects[target.key, target.distinct_id] = target
             else:
-                self._suspects[one.target.key, one.target.distinct_id] = one.target
+                self._settle(target, compared=one is not None)
         self._suspected_at = self._clock.monotonic()
+        if self._suspected_at - self._told_at >= PROGRESS_S:
+            self._told_at = self._suspected_at
+            wrong = len(self._found) + len(self._suspects)
+            looked_at = self._matching + self._left_out + wrong
+            self._budget.tell(f"{looked_at:,} looked at so far, {wrong:,} not as they should be")
 
     def _look_again(self, progress: Verification | None) -> None:
         """After a minute, by ID, with the row and what is known of it as they are then."""
         if not self._suspects:
             return
-        self._budget.pause(self._suspected_at + SECOND_LOOK_S - self._clock.monotonic())
         suspects = list(self._suspects.values())
-        for chunk in _parts_of(suspects, self._book.ids_per_query):
+        wait_s = self._suspected_at + SECOND_LOOK_S - self._clock.monotonic()
+        self._budget.pause(wait_s, f"not as they should be so far: {len(suspects):,}, to be looked at again")
+        size = self._book.ids_per_query
+        for start in range(0, len(suspects), size):
+            chunk = suspects[start : start + size]
             known = self._state.known([target.key for target in chunk])
-            now = {
-                id(fresh): (fresh, target)
-                for target in chunk
-                for fresh in [Target(target.key, known.get(target.key) if not target.leaving else None, target.leaving)]
-            }
-            expected = self._expecting([fresh for fresh, _ in now.values()])
-            held = self._look_up([one.distinct_id for one in expected]) if expected else {}
-            for one in expected:
-                wrong = one.mismatch(held)
-                _, target = now.pop(id(one.target))
-                if wrong is None:
-                    self._agree(target)
-                else:
+            fresh = [Target(one.key, None if one.leaving else known.get(one.key), one.leaving) for one in chunk]
+            expected = {one.target: one for one in self._expecting(fresh)}
+            held = self._look_up([one.distinct_id for one in expected.values()]) if expected else {}
+            for target, again in zip(chunk, fresh, strict=True):
+                one = expected.get(again)
+                wrong = one.mismatch(held) if one is not None else None
+                if wrong is not None:
                     self._found[wrong.kind, wrong.distinct_id] = wrong
                     self._targets.done(target)
-            for _, target in now.values():
-                self._left_out += target.leaving is None
-                self._targets.done(target)
-            for target in chunk:
+                else:
+                    self._settle(target, compared=one is not None)
                 del self._suspects[target.key, target.distinct_id]
             self._keep(progress)
 
     def _look_up(self, ids: list[DistinctId]) -> Mapping[DistinctId, Json]:
         return self._budget.query(lambda: self._book.look_up(ids))
 
-    def _agree(self, target: Target) -> None:
-        self._matching += target.leaving is None
+    def _settle(self, target: Target, *, compared: bool) -> None:
+        """Nothing is wrong with it, as far as it could be compared; a removal that happened is not worth a count."""
+        if target.leaving is None:
+            self._matching += compared
+            self._left_out += not compared
         self._targets.done(target)
+
+    @property
+    def _is_hopeless(self) -> bool:
+        """So many were looked for, and none of them is there: this is another project."""
+        return not self._matching and sum(one.kind == "missing" for one in self._found.values()) >= HOPELESS
 
     def _keep(self, progress: Verification | None) -> None:
         if progress is None:
@@ -240,7 +258,3 @@ def aimed(state: StateReader, aim: Aim, mapping: str, now: float) -> Aimed:
 
 def _done(progress: Verification) -> int:
     return progress.matching + progress.left_out + len(progress.found)
-
-
-def _parts_of(suspects: list[Target], size: int) -> Iterable[list[Target]]:
-    return (suspects[start : start + size] for start in range(0, len(suspects), size))

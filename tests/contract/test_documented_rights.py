@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
+from line import Line
 from servers import LiveDatabase
 from sources import no_wait
 
 from sync_profiles.core.facts import TableFacts
 from sync_profiles.core.types import MappingSpec, Property, ScanFull
 from sync_profiles.errors import AccessError
+from sync_profiles.sandbox.server import Sandbox
 from sync_profiles.source.facts import SourceFacts
 from sync_profiles.source.sql import Model, ModelSpec, open_database, open_source
 
@@ -32,12 +34,18 @@ STAMPED = "timestamp(6) NOT NULL DEFAULT current_timestamp(6) ON UPDATE current_
 ROWS = [(number, f"u{number}@example.com", "pro", "secret") for number in range(1, 51)]
 
 
-@dataclass
+@dataclasses.dataclass
 class Reader:
     """A database with fifty users, and the user that the page makes in it."""
 
     database: LiveDatabase
     name: str
+
+    @property
+    def url(self) -> str:
+        """Of this user."""
+        url = sa.make_url(self.database.url).set(username=self.name, password="choose-one")
+        return url.render_as_string(hide_password=False)
 
     def admin(self, *blocks: str) -> None:
         """Run blocks of the page as they stand, under names of this test's own."""
@@ -55,8 +63,7 @@ class Reader:
         return sorted((key for page in source.pages(ScanFull("test")) for key in page.keys), key=int)
 
     def _model(self, table: str, **spec: object) -> Model:
-        url = sa.make_url(self.database.url).set(username=self.name, password="choose-one")
-        opened = open_database(url.render_as_string(hide_password=False), statement_timeout_s=60, sleep=no_wait)
+        opened = open_database(self.url, statement_timeout_s=60, sleep=no_wait)
         return opened.model(ModelSpec(**{"table": table, "cursor": "updated_at", **spec}))
 
     def _mapping(self) -> MappingSpec:
@@ -95,6 +102,20 @@ def test_the_granted_user_finds_changes_by_xmin_and_may_do_nothing_else(
     assert (facts.rows, facts.detection, facts.read_only, facts.may_write) == (50, "xmin", True, ())
     assert (facts.notes, facts.row_security) == ((), False)
     assert on_postgres.keys() == ALL
+
+
+def test_a_whole_run_needs_two_connections_and_no_further_right(on_postgres: Reader, tmp_path: Path) -> None:
+    on_postgres.database.execute("DROP TABLE users")
+    with Sandbox() as sandbox:
+        line = Line(on_postgres.database, sandbox, tmp_path)
+        line.table(3000)
+        on_postgres.admin(BY_TABLE, "ALTER ROLE sync_profiles CONNECTION LIMIT 2")
+        line.database = dataclasses.replace(on_postgres.database, url=on_postgres.url)
+        line.settings["page_size"] = "100"
+        assert line.run().sent == 3000
+        line.change("DELETE FROM users WHERE id = 7", "UPDATE users SET plan = 'x' WHERE id = 8")
+        summary = line.run()
+        assert (summary.outcome, summary.sent, summary.deleted) == ("ok", 1, 1)
 
 
 def test_columns_that_were_not_granted_stay_out_of_reach(on_postgres: Reader) -> None:

@@ -29,14 +29,14 @@ def line(sqlite_database: LiveDatabase, tmp_path: Path) -> Iterator[Line]:
         yield line
 
 
-def foreseen(line: Line) -> list[tuple[str, str]]:
-    """Reason and distinct ID of everything that a run would send or remove."""
+def foreseen(line: Line, *keys: str) -> list[tuple[str, str]]:
+    """Reason and distinct ID of everything that a run would send or remove, or a full pass of these keys."""
     config = line.config()
     store = open_store(line.state_file, now=line.clock.now, read_only=True)
     with contextlib.closing(store):
         parts = wiring.open_parts(config, config.syncs[0], masked=True)
         survey = Survey(parts, store.reader("users"), line.clock.now())
-        found = list(survey.changed(survey.plan(asked_full=False)))
+        found = list(survey.changed_of(keys) if keys else survey.changed(survey.plan(asked_full=False)))
     assert all(record.startswith(b'{"$token":"***"') for finding in found for record in finding.records)
     return sorted((finding.why, finding.distinct_id or "") for finding in found)
 
@@ -96,3 +96,23 @@ def test_with_ignore_nothing_is_removed(line: Line) -> None:
     line.settings["on_delete"] = '"ignore"'
     line.change(f"UPDATE users SET email = 'new', {MOMENT} WHERE id = 1")
     assert foreseen(line) == [("changed", "new")]
+
+
+def test_of_keys_that_are_named_every_change_is_seen_whatever_the_change_column_says(line: Line) -> None:
+    line.change("UPDATE users SET plan = 'x' WHERE id IN (1, 2)", "DELETE FROM users WHERE id = 3")
+    line.change("UPDATE users SET email = 'new' WHERE id = 4")
+    assert foreseen(line, "1", "3", "4", "5", "99") == [
+        ("changed", "new"),
+        ("changed", "u1@example.com"),
+        ("deleted", "u3@example.com"),
+        ("deleted", "u4@example.com"),
+    ]
+    line.settings["on_delete"] = '"ignore"'
+    assert foreseen(line, "3", "4") == [("changed", "new")]
+
+
+def test_a_named_row_that_is_rejected_is_named_again(line: Line) -> None:
+    line.change(f"UPDATE users SET plan = 'a' || char(0), {MOMENT} WHERE id = 1")
+    line.run()
+    assert foreseen(line) == []
+    assert foreseen(line, "1", "2") == [("rejected", "u1@example.com")]

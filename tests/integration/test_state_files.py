@@ -17,7 +17,7 @@ import pytest
 import sqlalchemy as sa
 from summaries import a_summary
 
-from sync_profiles.core.types import Acknowledged, InFlight, Settlement
+from sync_profiles.core.types import Acknowledged, InFlight, Settlement, Verification
 from sync_profiles.errors import GuardStop, StateError
 from sync_profiles.state import journal, ordered, schema, sync
 from sync_profiles.state.store import Store, open_store, start_over
@@ -297,6 +297,21 @@ def test_an_older_version_is_brought_up_to_date_once_and_keeps_what_it_knows(pat
         assert connection.exec_driver_sql("SELECT profiles, note FROM sync").all() == [(10, None)]
     engine.dispose()
     assert calls == ["note"]
+
+
+def test_a_state_of_the_first_version_can_be_looked_at_and_becomes_one_of_today(path: Path) -> None:
+    a_state(path)
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("DROP TABLE verification")
+        connection.execute("PRAGMA user_version = 1")
+    with opened(path, read_only=True) as store:
+        assert (store.reader("users").known_count(), store.reader("users").verification()) == (10, None)
+    progress = Verification(NOW, "m", 8, b"\x01")
+    with opened(path) as store:
+        assert store.sync("users").verification() is None
+        store.sync("users").keep_verification(progress)
+    with opened(path, read_only=True) as store:
+        assert store.reader("users").verification() == progress
 
 
 # --- disks ---------------------------------------------------------------------------------------------------------

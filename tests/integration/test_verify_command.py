@@ -97,7 +97,7 @@ def test_what_does_not_match_is_named_without_values_and_ends_with_65(desk: Desk
         "different  7  plan",
         "unwanted   9",
         "users: 30 profiles compared, 28 match, 1 different, 1 unwanted",
-        "2 of the mismatches changed in the table since they were sent: the next run sends them",
+        "2 of these changed in the table since they were sent: the next full pass sends them, if no run before",
         "Next: `sync-profiles verify users --all --repair` sends what does not match again.",
     ]
     assert "secret plan" not in ended.out + ended.err
@@ -137,6 +137,18 @@ def test_a_repair_that_would_delete_much_wants_a_decision(desk: Desk) -> None:
     desk.line.change("DELETE FROM users WHERE id > 20")
     assert "max_delete" in desk("verify", "--all", "--repair", code=3).err
     assert len(desk.line.sandbox.profiles) == 30
+
+
+def test_while_a_run_is_active_nothing_is_repaired_and_that_is_said(desk: Desk) -> None:
+    lose(desk, 3)
+    with desk.line.opened() as (sync, _):
+        assert sync.lock.acquire()
+        ended = desk("verify", "--key", "3", "--repair", code=75)
+        sync.lock.release()
+        assert sync.state.pending_count() == 0
+    assert "1 missing" in ended.out
+    assert "a run is active" in ended.err
+    assert "3" not in desk.line.sandbox.profiles
 
 
 @pytest.mark.parametrize(

@@ -51,7 +51,7 @@ def test_each_mismatch_is_a_line_with_the_key_where_it_is_not_the_id() -> None:
 
 def test_what_the_next_run_sends_anyway_is_said() -> None:
     unsent = Mismatch("missing", "7", "7", unsent=True)
-    assert "1 of the mismatches" in list(result_lines("users", verified(unsent, DIFFERENT)))[-1]
+    assert "1 of these changed" in list(result_lines("users", verified(unsent, DIFFERENT)))[-1]
 
 
 def test_thousands_of_mismatches_are_not_thousands_of_lines() -> None:
@@ -68,6 +68,7 @@ def test_thousands_of_mismatches_are_not_thousands_of_lines() -> None:
         (verified(DIFFERENT), []),
         (verified(MISSING), ["Original ID Merge"]),
         (verified(MISSING, matching=0), ["project_id", "region"]),
+        (Verified(0, 0, (MISSING,), complete=True, hopeless=True), ["project_id", "The rest was not asked for."]),
     ],
 )
 def test_why_profiles_may_be_missing_is_said(result: Verified, words: list[str]) -> None:

@@ -51,10 +51,11 @@ def test_a_request_without_an_answer_may_be_applied_for_ten_minutes(row, until):
     [
         (make.pending(shape=()), True),
         (make.refused(shape=()), True),
+        (make.pending(code=REPAIR, shape=()), False),
         (make.refused(code="bad_value", fingerprint=None, shape=()), False),
         (make.refused(code="bad_value", fingerprint=None, shape=("a",)), True),
     ],
-    ids=["in doubt", "refused by Mixpanel", "never left", "an earlier request left"],
+    ids=["in doubt", "refused by Mixpanel", "only to be repaired", "never left", "an earlier request left"],
 )
 def test_whether_a_profile_may_exist(row, left):
     assert has_left(row) is left
