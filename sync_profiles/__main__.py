@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gc
 import os
 import sys
@@ -11,13 +12,15 @@ import click
 
 from sync_profiles.cli import cli
 from sync_profiles.cli.bug import confess
-from sync_profiles.errors import SyncProfilesError
+from sync_profiles.errors import OutputError, SyncProfilesError
 
 NAME = "sync-profiles"
 INTERRUPTED = 130
 GARBAGE_EVERY = 20_000
 """A page of rows is alive as a whole: at Python's own 700 the collector walks it again and again, for nothing."""
 
+OUTPUT_LOST = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
+"""What writing to stdout fails with; of files that are opened by name the error would say the name."""
 BROKEN_PIPE = 141  # what a shell reports for a program that SIGPIPE ended: nobody reads the output any more
 
 
@@ -41,6 +44,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         _close_stdout()
         return BROKEN_PIPE
+    except OSError as error:
+        _close_stdout()
+        if error.errno not in OUTPUT_LOST or error.filename is not None:
+            confess(error)
+            return 1
+        _tell(OutputError(f"the output cannot be written: {error.strerror}", hint="nothing that was sent is lost"))
+        return OutputError.exit_code
     except Exception as error:  # noqa: BLE001  # the last resort: it becomes exit code 1, and the traceback on request
         confess(error)
         return 1

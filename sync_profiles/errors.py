@@ -4,6 +4,7 @@
      +- UsageError               2   flags that do not fit together
      +- GuardStop                3   a limit asks for a decision
      +- StateError              74   the state store cannot be read or written
+     |   +- OutputError              neither can the output be
      +- TemporaryError          75   try again later, nothing is lost
      |   +- QuotaError               Mixpanel's limit of queries is reached
      |   +- SessionLostError         the pages of an earlier query cannot be turned any further
@@ -47,6 +48,10 @@ class StateError(SyncProfilesError):
     """The state store cannot be read or written."""
 
     exit_code = 74
+
+
+class OutputError(StateError):
+    """What was asked for could not be printed: the disk behind stdout is full. Whatever was sent is settled."""
 
 
 class TemporaryError(SyncProfilesError):

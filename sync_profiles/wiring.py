@@ -32,7 +32,7 @@ from sync_profiles.source.sql import Database, Model, ModelSpec, open_database, 
 from sync_profiles.state.files import StateFiles, default_path, path_of
 from sync_profiles.state.lock import RunLock
 from sync_profiles.state.place import place_of
-from sync_profiles.state.store import Store, open_store, start_over
+from sync_profiles.state.store import Store, leave_run, open_store, start_over
 
 if TYPE_CHECKING:  # what a quiet run does without is imported where it is needed
     from sync_profiles.destination.mixpanel import Mixpanel, MixpanelReader
@@ -62,9 +62,11 @@ def _new_run_id() -> str:
     return "".join(_CROCKFORD[(number >> shift) & 31] for shift in range(125, -1, -5))
 
 
-def surroundings(stop: Stop, observe: Observer) -> Surroundings:
-    """What a run is given in production."""
-    return Surroundings(clock=_SystemClock(), stop=stop, observe=observe, new_run_id=_new_run_id)
+def surroundings(
+    stop: Stop, observe: Observer, at_last: Callable[[Callable[[], None]], None] = lambda _words: None
+) -> Surroundings:
+    """What a run is given in production; ``at_last``: see ``Surroundings``."""
+    return Surroundings(_SystemClock(), stop, observe, _new_run_id, at_last)
 
 
 # --- state ---------------------------------------------------------------------------------------------------------
@@ -114,6 +116,7 @@ def open_sync(config: Config, sync: SyncConfig, store: Store, stop: Stop, *, whe
         lock=run_lock(config, sync.name),
         open_parts=lambda: open_parts(config, sync, where=where),
         open_outlet=lambda attempt: _open_outlet(config, stop, attempt),
+        leave=partial(leave_run, _state_path(config, os.environ)),
     )
 
 

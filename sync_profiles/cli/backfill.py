@@ -56,6 +56,6 @@ def backfill(settings: Settings, /, sync: str | None, keys: tuple[str, ...], dea
     check_selection(one, selection)
     stop = StopRequest(deadline_s(deadline, config) if deadline is not None else None)
     with closing(wiring.opened_store(config)) as store, stop.listening(), observed(config, settings) as observe:
-        around = wiring.surroundings(stop, observe)
+        around = wiring.surroundings(stop, observe, stop.at_last)
         opened = wiring.open_sync(config, one, store, stop, where=selection.where)
         return each([one], stop, lambda _: backfill_sync(opened, selection, around), as_json=given["as_json"])

@@ -17,7 +17,7 @@ EXIT_CODES: Mapping[int, str] = {
     2: "usage",
     3: "a guard stopped the run and wants a decision",
     65: "done, but some rows were rejected; the others were sent",
-    74: "the state store cannot be read or written",
+    74: "the state store cannot be read or written, or the output not written",
     75: "temporary: try again later, nothing is lost",
     77: "credentials or rights refused",
     78: "configuration",

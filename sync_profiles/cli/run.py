@@ -53,7 +53,7 @@ def run(settings: Settings, /, syncs: tuple[str, ...], deadline: str | None, **f
         stop.listening(),
         observed(config, settings, dry=dry) as observe,
     ):
-        around = wiring.surroundings(stop, observe)
+        around = wiring.surroundings(stop, observe, stop.at_last)
 
         def one(sync: SyncConfig) -> RunResult:
             if dry:

@@ -73,14 +73,22 @@ def each(
     as_json: bool,
     dry: bool = False,
 ) -> int:
-    """Run one sync after the other; one that fails keeps none of the others from running, a signal does."""
-    codes = []
+    """Run one sync after the other; one that fails keeps none of the others from running, a signal does.
+
+    Neither does a stdout that nobody reads or whose disk is full; that is raised when all have run.
+    """
+    codes, unprinted = [], None
     for sync in syncs:
         result = run_one(sync)
         codes.append(result.exit_code)
-        (report_dry if dry else report)(result, as_json=as_json)
+        try:
+            (report_dry if dry else report)(result, as_json=as_json)
+        except OSError as error:
+            unprinted = error
         if stop.cause in {"SIGINT", "SIGTERM"}:
             break
+    if unprinted is not None:
+        raise unprinted
     return most_serious(codes)
 
 

@@ -7,7 +7,7 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
@@ -16,6 +16,8 @@ EXIT_CODES = {signal.SIGINT: 130, signal.SIGTERM: 143}
 PATIENCE_S = 28.0
 """A stop ends within 30 s: the state is safe at any moment, so what hangs after this long is left behind."""
 
+LAST_WORDS_S = 1.5
+
 
 class StopRequest:
     """Asked for by a signal or by time; the second signal ends the process at once."""
@@ -23,6 +25,7 @@ class StopRequest:
     def __init__(self, deadline_s: float | None = None) -> None:
         self._event = threading.Event()
         self._signal: str | None = None
+        self._at_last: Callable[[], None] = lambda: None
         self._ends_at = None if deadline_s is None else time.monotonic() + deadline_s
 
     @property
@@ -42,6 +45,10 @@ class StopRequest:
     def remaining_s(self) -> float | None:
         """Seconds until the deadline; None without one."""
         return None if self._ends_at is None else self._ends_at - time.monotonic()
+
+    def at_last(self, words: Callable[[], None]) -> None:
+        """What to do before a stop ends the process although something hangs; has two seconds, on another thread."""
+        self._at_last = words
 
     @contextmanager
     def listening(self) -> Iterator[StopRequest]:
@@ -78,9 +85,18 @@ class StopRequest:
             os._exit(code)
         self._signal = number.name
         self._event.set()
-        watchdog = threading.Timer(PATIENCE_S, os._exit, (code,))
+        watchdog = threading.Timer(PATIENCE_S, self._leave, (code,))
         watchdog.daemon = True
         watchdog.start()
+
+    def _leave(self, code: int) -> None:
+        last = threading.Timer(LAST_WORDS_S, os._exit, (code,))
+        last.daemon = True
+        last.start()
+        try:
+            self._at_last()
+        finally:
+            os._exit(code)
 
 
 def _left_to_the_listener(_number: int, _frame: FrameType | None) -> None:

@@ -45,11 +45,13 @@ def conduct(
         try:
             name, restart = (forced.name, forced.restart) if forced is not None else (None, False)
             course.begun = sync.state.begin_run(course.run, course.started_at, forced=name, restart=restart)
+            surroundings.at_last(lambda: sync.leave(result_of(course, None, 0).summary))
             body(course)
         except Exception as caught:  # noqa: BLE001 - every end is reported and recorded; a bug is told as one
             failure = caught
         return _finished(course, sync, failure)
     finally:
+        surroundings.at_last(lambda: None)
         sync.lock.release()
 
 

@@ -12,12 +12,16 @@ from sync_profiles.engine.tally import Tally
 
 
 class Surroundings(msgspec.Struct, frozen=True):
-    """What every run is given from outside: time, a wish to stop, who watches, and names for runs."""
+    """What every run is given from outside: time, a wish to stop, who watches, and names for runs.
+
+    ``at_last`` is told what to do before a stop ends the process although a run hangs.
+    """
 
     clock: Clock
     stop: Stop
     observe: Observer
     new_run_id: Callable[[], str]
+    at_last: Callable[[Callable[[], None]], None] = lambda _words: None
 
 
 class Course:

@@ -9,7 +9,7 @@ import msgspec
 
 from sync_profiles.core.mapping import Mapper
 from sync_profiles.core.ports import Destination, Source, State
-from sync_profiles.core.types import Identity, Limit, OnDelete
+from sync_profiles.core.types import Identity, Limit, OnDelete, RunSummary
 
 
 class Policy(msgspec.Struct, frozen=True):
@@ -68,7 +68,8 @@ class RunOptions(msgspec.Struct, frozen=True):
 class Sync(msgspec.Struct, frozen=True):
     """One sync, not opened yet: ``open_parts`` connects to the source, ``open_outlet`` makes the way to Mixpanel.
 
-    ``open_outlet`` takes the function that counts one HTTP attempt of so many bytes.
+    ``open_outlet`` takes the function that counts one HTTP attempt of so many bytes. ``leave`` keeps the summary of a
+    run that is left behind in its middle; it may be called on any thread.
     """
 
     name: str
@@ -76,3 +77,4 @@ class Sync(msgspec.Struct, frozen=True):
     lock: RunLock
     open_parts: Callable[[], Parts]
     open_outlet: Callable[[Callable[[int], None]], Outlet]
+    leave: Callable[[RunSummary], None] = lambda _summary: None

@@ -94,6 +94,21 @@ def open_store(url_or_path: str | Path, *, now: Callable[[], float], read_only: 
     return Store(database, now)
 
 
+def leave_run(url_or_path: str | Path, summary: RunSummary) -> None:
+    """Keep the summary of a run that hangs and is left behind; on a connection of its own, from any thread.
+
+    The run's own connection may be in a transaction: then this waits for a second and raises ``StateError``.
+    """
+    database = Database(path_of(url_or_path))
+    with database.reading() as connection:
+        connection.exec_driver_sql("PRAGMA busy_timeout = 1000")
+    with database.writing() as connection:
+        this = (schema.run.c.run_id == summary.run) & schema.run.c.summary.is_(None)
+        text = msgspec.json.encode(summary).decode()
+        connection.execute(sa.update(schema.run).where(this).values(outcome=summary.outcome, summary=text))
+    database.close()
+
+
 def start_over(url_or_path: str | Path, *, now: Callable[[], float]) -> Path | None:
     """Begin with an empty state, whatever became of the old one; the caller holds the locks of its syncs.
 

@@ -212,5 +212,8 @@ def test_a_stop_ends_a_run_whatever_hangs(tmp_path: Path, servers: Servers) -> N
         assert ended == [143] * len(runs)
         hangers.close()
         for place, _, _ in runs:
+            (status,) = place.run("status", "--json").json["syncs"]
+            assert status["last_run"]["outcome"] == "deferred", "a run that was left behind is in the history"
+            assert "SIGTERM" in status["last_run"]["message"]
             place.run("run")
             place.assert_equal()

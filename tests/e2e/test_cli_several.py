@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import signal
+import subprocess
 import threading
+from pathlib import Path
 from typing import Any
 
-from commands import PATIENCE_S, Workplace, wait_until
+import pytest
+from commands import COMMAND, PATIENCE_S, Workplace, wait_until
 
 from sync_profiles.sandbox.faults import Fault
 
@@ -157,3 +160,24 @@ def test_a_killed_run_leaves_no_lock_behind(place: Workplace) -> None:
         first.wait()
     assert place.run("run", "--json").json["outcome"] == "ok"
     place.assert_equal()
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full on this system")
+@pytest.mark.parametrize(
+    "arguments", [("run", "--json"), ("run", "--dry-run"), ("status", "--json"), ("config", "show")]
+)
+def test_a_full_disk_behind_stdout_is_told_and_keeps_no_sync_from_running(
+    place: Workplace, arguments: tuple[str, ...]
+) -> None:
+    place.fill(10)
+    place.fill(10, "others")
+    place.write(more='[sync.others]\ntable = "others"\ndistinct_id = { template = "o{id}" }\nset = { plan = "plan" }\n')
+    with Path("/dev/full").open("w") as full:
+        command = [*COMMAND, *arguments]
+        ended = subprocess.run(
+            command, stdout=full, stderr=subprocess.PIPE, text=True, cwd=place.folder, env=place.environ, check=False
+        )
+    place.check_discreet(ended.stderr)
+    assert ended.returncode == 74, ended
+    assert "the output cannot be written: No space left on device" in ended.stderr
+    assert len(place.sandbox.profiles) == (20 if arguments == ("run", "--json") else 0)
