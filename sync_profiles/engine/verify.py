@@ -75,6 +75,7 @@ class Verifier:
         self._clock = clock
         self._expecting = Expecting(parts, state)
         self._first_page: ProfilePage | None = None
+        self._spread = False
         self._targets = Targets(state, bytearray(), 0)
         self._suspects: dict[tuple[str, DistinctId | None], Target] = {}
         self._suspected_at = 0.0
@@ -89,7 +90,7 @@ class Verifier:
         Raises what ``ProfileBook.page`` raises, and ``StoppedError``.
         """
         planned = self._cheapest(count)
-        self._budget.spread = planned.queries > self._budget.per_hour
+        self._spread = planned.queries > self._budget.per_hour
         return planned
 
     def _cheapest(self, count: int) -> Cost:
@@ -118,6 +119,7 @@ class Verifier:
         complete = hopeless = False
         try:
             self._turn_pages(progress)
+            self._budget.spread = self._spread
             for chunk in targets.chunks(self._book.ids_per_query):
                 if self._is_hopeless:
                     hopeless = True

@@ -409,6 +409,20 @@ def test_when_mixpanel_forgets_the_pages_the_rest_is_asked_for_by_id(verify: Ver
     assert (by_kind(verified), verified.matching) == ({"different": ["17"]}, 2499)
 
 
+def test_pages_are_turned_at_once_and_only_the_rest_is_spread_over_the_hours(verify: Verifying) -> None:
+    line = verify.line
+    line.add(*range(31, 2801))
+    line.run()
+    verify.tamper(*({"$distinct_id": str(key), "$delete": ""} for key in range(1, 801)))
+    verify.per_hour = 5
+    began = verify.time.at
+    line.sandbox.clock = lambda: verify.time.at
+    assert (verify().matching, verify.cost) == (2000, Cost("pages", 6, 6 * 720.0))
+    asked = [request.at - began for request in line.sandbox.requests if request.path == QUERY]
+    assert asked[:2] == [0, 0]
+    assert asked[2:6] == [720, 1440, 2160, 2880]
+
+
 def test_no_more_than_the_budget_is_asked_in_an_hour(verify: Verifying) -> None:
     line = verify.line
     line.add(*range(31, 3 * IDS_PER_QUERY + 1))
