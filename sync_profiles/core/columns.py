@@ -15,6 +15,7 @@ from typing import Any, TypeAlias
 import msgspec
 
 from sync_profiles.core.forms import INTEGER_MAX
+from sync_profiles.core.records import RECORD_BYTES_MAX
 from sync_profiles.core.types import Kind, ValueType
 
 Values: TypeAlias = Sequence[Any]
@@ -32,7 +33,7 @@ def whole_column(kind: Kind, wanted: ValueType | None) -> Convert | None:
 
 
 def _texts(values: Values, types: set[type]) -> Values | None:
-    return values if types == {str} else None
+    return values if types == {str} and max(map(len, values)) <= RECORD_BYTES_MAX else None
 
 
 def _integers(values: Values, types: set[type]) -> Values | None:
@@ -66,7 +67,7 @@ def _decimals(values: Values, types: set[type]) -> Values | None:
 
 
 def _server_json(values: Values, types: set[type]) -> Values | None:
-    if types != {str} or "null" in values:
+    if types != {str} or "null" in values or max(map(len, values)) > RECORD_BYTES_MAX:
         return None
     try:
         return list(map(msgspec.Raw, values))

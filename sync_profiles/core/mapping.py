@@ -187,11 +187,13 @@ class _Reading:
                 name = (source.name,)
                 for index in [index for index, value in enumerate(converted.values) if value is UNSET]:
                     absent[index] = absent.get(index, ()) + name
+        unencoded: list[int] = []
         try:
             encoded = operation.layout.encode_page(values, len(self.rows))
         except UnicodeEncodeError:
             encoded = [self._encoded_row(operation, row) for row in zip(*values, strict=True)]
-        for index in [*suspects(encoded), *(index for index, text in enumerate(encoded) if not text)]:
+            unencoded = [index for index, text in enumerate(encoded) if not text]
+        for index in [*suspects(encoded), *unencoded]:
             self._inspect(operation, values, index)
         return encoded
 

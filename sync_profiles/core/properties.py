@@ -15,6 +15,7 @@ from msgspec import UNSET
 from sync_profiles.core.columns import whole_column
 from sync_profiles.core.forms import canonical, sent, text_of
 from sync_profiles.core.problems import ValueProblem
+from sync_profiles.core.records import RECORD_BYTES_MAX
 from sync_profiles.core.sources import OfRow, Places, plain_value
 from sync_profiles.core.templates import parse_template
 from sync_profiles.core.types import ABSENT, Kind, Property, Row
@@ -148,6 +149,8 @@ def _forms(spec: Property, places: Places) -> tuple[OfRow, OfRow | None, bool]:
         index, column = places[spec.column]
         of_value = conversion(column.kind, spec.type)
         canonical_value, sent_value = of_value.canonical, of_value.sent
+        if (column.kind, spec.type) in _AS_LONG:
+            canonical_value = _bounded(canonical_value)
         return (
             lambda row: canonical_value(row[index]),
             (lambda row: sent_value(row[index])) if sent_value else None,
@@ -158,6 +161,30 @@ def _forms(spec: Property, places: Places) -> tuple[OfRow, OfRow | None, bool]:
         return plain_value(spec, places), None, dated
     constant = spec.column is None and spec.template is None
     return _formed(spec, places, canonical), None if constant else _formed(spec, places, sent), dated
+
+
+_AS_LONG = frozenset(
+    (kind, wanted)
+    for wanted, kinds in (
+        ("string", (Kind.TEXT,)),
+        ("json", (Kind.TEXT, Kind.JSON, Kind.JSONB, Kind.LIST)),
+        (None, (Kind.TEXT, Kind.JSON, Kind.JSONB, Kind.LIST)),
+    )
+    for kind in kinds
+)
+"""What is sent of these is no shorter than what is stored."""
+
+
+def _bounded(convert: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """What no record can hold is refused before it is copied even once."""
+
+    def converted(raw: Any) -> Any:
+        if type(raw) is str and len(raw) > RECORD_BYTES_MAX:
+            size = f"holds {len(raw):,} characters; Mixpanel takes records of at most {RECORD_BYTES_MAX:,} bytes"
+            raise ValueProblem("too_large", size)
+        return convert(raw)
+
+    return converted
 
 
 _SHORT_DECIMAL = re.compile(r"-?(?:0|[1-9]\d{0,17})\.\d{0,16}[1-9]|-?[1-9]\d{0,17}|0", re.ASCII)
