@@ -29,7 +29,8 @@ def rejected(settings: Settings, /, sync: str | None, **flags: bool) -> None:
     """List the rows that wait with their reason, newest first; never a value of the row."""
     from sync_profiles import wiring
     from sync_profiles.cli.choosing import chosen
-    from sync_profiles.cli.shown import ago, rejected_line
+    from sync_profiles.cli.shown import rejected_line
+    from sync_profiles.core.ages import ago
     from sync_profiles.engine.rejected import settle_rejected
 
     config = load_config(settings)

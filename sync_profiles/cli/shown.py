@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 
 import msgspec
 
+from sync_profiles.core.ages import ago
 from sync_profiles.core.types import PendingRow, RunSummary
 from sync_profiles.engine.preview import Finding
 from sync_profiles.observe.report import duration
@@ -27,17 +28,6 @@ def finding_lines(finding: Finding, *, changed: bool, as_json: bool) -> Iterator
             yield f"  {text}", False
 
 
-def ago(seconds: float) -> str:
-    """A distance in time as people say it: "just now", "12 min ago", "3 days ago"."""
-    if seconds < 60:
-        return "just now"
-    for size, unit in ((86_400, "day"), (3600, "hour"), (60, "min")):
-        if seconds >= size:
-            count = int(seconds // size)
-            return f"{count} {unit}{'s' if count > 1 and unit != 'min' else ''} ago"
-    return "just now"
-
-
 BARS = "▁▂▃▄▅▆▇█"
 
 
@@ -47,7 +37,7 @@ def sparkline(values: Sequence[int]) -> str:
     return "".join("·" if value == 0 else BARS[round((value / top) * (len(BARS) - 1))] for value in values)
 
 
-RUN_COLUMNS = ("when", "outcome", "detection", "scanned", "sent", "deleted", "rejected", "took")
+RUN_COLUMNS = ("when", "outcome", "by", "read", "sent", "removed", "rejected", "took")
 """What ``run_row`` shows."""
 
 
