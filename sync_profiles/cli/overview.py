@@ -43,7 +43,7 @@ def overview_lines(report: SyncReport, now: float) -> Iterator[str]:
     for step in stands.steps:
         yield f"  {step.text} {click.style(step.command, bold=True)}" if step.command else f"  {step.text}"
     yield f"  {', '.join(_counts(report, now))}"
-    if report.history:
+    if any(run.sent + run.deleted for run in report.history):
         yield f"  sent per run  {_spark(report.history)}"
 
 
