@@ -237,3 +237,11 @@ def test_completion_of_a_config_that_cannot_be_read_is_silent(tmp_path: Path) ->
     environ = os.environ | asked | {"SYNC_PROFILES_CONFIG": str(tmp_path / "gone.toml")}
     outcome = subprocess.run([BIN / "sync-profiles"], capture_output=True, text=True, env=environ, check=False)
     assert (outcome.stdout.strip(), outcome.stderr) == ("", "")
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_a_picture_shows_a_run_and_a_status_and_asks_nobody_for_anything(theme: str) -> None:
+    text = (ROOT / "docs" / f"terminal-{theme}.svg").read_text("utf-8").replace("&#160;", " ")
+    for words in ("rows/s", "in flight", "profiles sent in", "In step", "sent per run"):
+        assert words in text
+    assert not re.search(r"(?:href|src|url)\s*[=(]\s*[\"']?https?:", text)
