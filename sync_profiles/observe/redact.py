@@ -39,7 +39,7 @@ def register_secret(value: str | None) -> None:
 
 
 def redact(text: str) -> str:
-    """``text`` with ``***`` for registered secrets, logins in URLs, ``password=`` and the like, and e-mail addresses."""
+    """``text`` with ``***`` for registered secrets, logins in URLs, ``password=`` and the like, e-mail addresses."""
     # The longest first: a secret may contain another one.
     for secret in sorted(_secrets, key=len, reverse=True):
         text = text.replace(secret, MASK)
