@@ -10,7 +10,7 @@ PIP    := $(BIN)/python -m pip --disable-pip-version-check --no-input -qq
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test check proof bench format lock clean
+.PHONY: help demo test check proof bench man pictures format lock clean
 
 help:
 	@echo "make demo     a real sync on a local user table and a local Mixpanel sandbox"
@@ -18,6 +18,8 @@ help:
 	@echo "make check    formatting, lint, types, the floors of the house"
 	@echo "make proof    the long proofs: many seeds, every crash point"
 	@echo "make bench    throughput, cost per row, memory"
+	@echo "make man      write the man page from the commands"
+	@echo "make pictures paint the terminal of the README from a real run"
 	@echo "make format   format the code and fix what can be fixed"
 	@echo "make lock     resolve the dependencies anew into requirements.lock"
 	@echo "make clean    remove .venv and every cache"
@@ -33,6 +35,12 @@ proof: $(STAMP)
 
 bench: $(STAMP)
 	@$(BIN)/python -m benchmarks
+
+man: $(STAMP)
+	@$(BIN)/python docs/manual.py
+
+pictures: $(STAMP)
+	@$(BIN)/python docs/pictures.py
 
 check: export NO_COLOR = 1
 check: $(STAMP)

@@ -10,6 +10,7 @@ import dataclasses
 import json
 import os
 import pty
+import re
 import select
 import signal
 import subprocess
@@ -29,6 +30,7 @@ TOKEN = "e2e0token0that0nobody0may0print0"
 COMMAND = (sys.executable, "-m", "sync_profiles")
 PROPERTIES = ("$name", "$email", "plan")
 PATIENCE_S = 60
+EMAIL = re.compile(r"[\w.+-]+@[\w-]+\.[\w.-]+")
 CONFIG = """\
 [source]
 url = "${DATABASE_URL}"
@@ -103,6 +105,7 @@ class Workplace:
         )
         outcome = Outcome(finished.returncode, finished.stdout, finished.stderr)
         self.check_discreet(outcome.out + outcome.err)
+        self.check_nameless(outcome.err)
         assert code is None or outcome.code == code, outcome
         return outcome
 
@@ -128,6 +131,7 @@ class Workplace:
         """Wait for a started command."""
         out, err = process.communicate(timeout=PATIENCE_S)
         self.check_discreet(out + err)
+        self.check_nameless(err)
         return Outcome(process.returncode, out, err)
 
     def interrupted(self, number: signal.Signals, *arguments: str, requests: int) -> Outcome:
@@ -145,6 +149,11 @@ class Workplace:
         for secret in (TOKEN, url, url.partition("://")[2]):
             assert secret not in text, "a secret was printed"
         assert "Traceback" not in text, text
+
+    @staticmethod
+    def check_nameless(lines: str) -> None:
+        """No e-mail address is in what was logged."""
+        assert EMAIL.search(lines) is None, lines
 
     # --- the table and what Mixpanel has of it ---------------------------------------------------------------------
 

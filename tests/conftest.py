@@ -16,11 +16,24 @@ that nothing is ever skipped quietly there.
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterator
 
 import pytest
+from heard import Heard
 from servers import LiveDatabase, Server, ServerMissingError, Servers, all_labels, labels
+
+
+@pytest.fixture(autouse=True)
+def _no_line_of_a_log_names_a_secret_or_a_person() -> Iterator[None]:
+    """Whatever any test makes the program log, in each of the three forms it can be written in."""
+    heard = Heard()
+    logger = logging.getLogger("sync_profiles")
+    logger.addHandler(heard)
+    yield
+    logger.removeHandler(heard)
+    assert heard.leaks == []
 
 
 @pytest.fixture(scope="session")

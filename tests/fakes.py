@@ -99,6 +99,9 @@ class MemoryState:
     def pending_count(self) -> int:
         return sum(1 for row in self._pending.values() if row.code != DELETE_AGAIN)
 
+    def pending_since(self) -> float | None:
+        return min((row.since for row in self._pending.values() if row.code != DELETE_AGAIN), default=None)
+
     def rejected(self) -> Sequence[PendingRow]:
         rows = [row for row in self._pending.values() if row.rejected]
         return sorted(rows, key=lambda row: (-row.since, row.kind, row.key, row.distinct_id or ""))

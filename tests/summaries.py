@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from sync_profiles.core.events import Progress, RowRejected, RunFinished, RunStarted
+from sync_profiles.core.events import Progress, RowRejected, RunFinished, RunStarted, Waiting
 from sync_profiles.core.types import RunSummary
 
 _SUMMARY = RunSummary(
@@ -50,6 +50,8 @@ def rejected_row(key: str) -> RowRejected:
     return RowRejected(sync="users", key=key, distinct_id=key, code="bad_value", reason="column mrr is not a number")
 
 
-def finished(**changes: Any) -> RunFinished:
+def finished(
+    *, exit_code: int = 0, waiting: Waiting | None = None, horizon_lag: int | None = None, **changes: Any
+) -> RunFinished:
     """The end of a run."""
-    return RunFinished(a_summary(**changes))
+    return RunFinished(a_summary(**changes), None, exit_code, waiting, horizon_lag)

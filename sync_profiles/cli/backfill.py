@@ -9,7 +9,7 @@ import click
 
 from sync_profiles.cli.command import Command, epilog
 from sync_profiles.cli.context import Settings
-from sync_profiles.cli.loading import load_config
+from sync_profiles.cli.loading import load_config, sync_names
 
 
 @click.command(
@@ -22,7 +22,7 @@ from sync_profiles.cli.loading import load_config
         "sync-profiles backfill users --where \"plan = 'pro'\"",
     ),
 )
-@click.argument("sync", required=False)
+@click.argument("sync", required=False, shell_complete=sync_names)
 @click.option("--since", metavar="T", help="Rows whose cursor is T or later (needs `cursor` in the config).")
 @click.option("--until", metavar="T", help="Rows whose cursor is T or earlier.")
 @click.option("--key", "keys", multiple=True, metavar="K", help="The row with this primary key; may be repeated.")

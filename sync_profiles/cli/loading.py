@@ -8,7 +8,10 @@ import sys
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
-from sync_profiles.cli.context import Settings
+import click
+
+from sync_profiles.cli.context import Settings, current
+from sync_profiles.errors import SyncProfilesError
 
 if TYPE_CHECKING:
     from sync_profiles.config import Config, Secret
@@ -28,6 +31,17 @@ def load_config(settings: Settings) -> Config:
     for warning in config.warnings:
         logging.getLogger("sync_profiles").log(level, "%s", warning)
     return config
+
+
+def sync_names(ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:
+    """The syncs of the configuration that begin so, for a shell's completion; none when it cannot be read."""
+    from sync_profiles.config import load
+
+    try:
+        config = load(current(ctx).config_path, os.environ)
+    except SyncProfilesError:
+        return []
+    return [sync.name for sync in config.syncs if sync.name.startswith(incomplete)]
 
 
 def _mask_secrets(config: Config) -> None:

@@ -11,7 +11,7 @@ import click
 
 from sync_profiles.cli.command import Command, epilog
 from sync_profiles.cli.context import Settings
-from sync_profiles.cli.loading import load_config
+from sync_profiles.cli.loading import load_config, sync_names
 
 
 @click.command(
@@ -24,7 +24,7 @@ from sync_profiles.cli.loading import load_config
         codes=(0, 1, 2, 65, 74, 75, 77, 78),
     ),
 )
-@click.argument("sync", required=False)
+@click.argument("sync", required=False, shell_complete=sync_names)
 @click.option("--limit", type=click.IntRange(min=1), default=10, show_default=True, help="At most so many rows.")
 @click.option("--key", "keys", multiple=True, metavar="K", help="The row with this primary key; may be repeated.")
 @click.option("--changed", is_flag=True, help="Only what differs from what Mixpanel acknowledged, with the reason.")

@@ -10,7 +10,7 @@ import click
 
 from sync_profiles.cli.command import Command, epilog
 from sync_profiles.cli.context import Settings
-from sync_profiles.cli.loading import load_config
+from sync_profiles.cli.loading import load_config, sync_names
 from sync_profiles.cli.output import echo_table
 from sync_profiles.errors import UsageError
 
@@ -20,7 +20,7 @@ from sync_profiles.errors import UsageError
     short_help="Rows that Mixpanel does not have, and why.",
     epilog=epilog("sync-profiles rejected", "sync-profiles rejected users --retry", codes=(0, 1, 2, 3, 74, 75, 78)),
 )
-@click.argument("sync", required=False)
+@click.argument("sync", required=False, shell_complete=sync_names)
 @click.option("--retry", is_flag=True, help="Make them due now: the next run tries them.")
 @click.option("--forget", is_flag=True, help="Stop waiting for them; a row that changes is tried all the same.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object per row on stdout.")

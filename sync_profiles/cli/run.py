@@ -8,7 +8,7 @@ import click
 
 from sync_profiles.cli.command import Command, epilog
 from sync_profiles.cli.context import Settings
-from sync_profiles.cli.loading import load_config
+from sync_profiles.cli.loading import load_config, sync_names
 
 
 @click.command(
@@ -20,7 +20,7 @@ from sync_profiles.cli.loading import load_config
         "sync-profiles -c /etc/sync-profiles/config.toml run --json",
     ),
 )
-@click.argument("syncs", nargs=-1, metavar="[SYNC]...")
+@click.argument("syncs", nargs=-1, metavar="[SYNC]...", shell_complete=sync_names)
 @click.option("--full", is_flag=True, help="Read every row and compare it, whatever the change detection says.")
 @click.option("--dry-run", is_flag=True, help="Find out what would be sent; send nothing, remember nothing.")
 @click.option("--deadline", metavar="D", help='Stop cleanly after this long, such as "50m"; 0: never. Default: config.')

@@ -37,7 +37,7 @@ def sparkline(values: Sequence[int]) -> str:
     return "".join("·" if value == 0 else BARS[round((value / top) * (len(BARS) - 1))] for value in values)
 
 
-RUN_COLUMNS = ("when", "outcome", "detection", "scanned", "sent", "deleted", "rejected", "took")
+RUN_COLUMNS = ("when", "outcome", "by", "read", "sent", "removed", "rejected", "took")
 """What ``run_row`` shows."""
 
 

@@ -11,7 +11,7 @@ import click
 
 from sync_profiles.cli.command import Group, epilog
 from sync_profiles.cli.context import Settings
-from sync_profiles.cli.loading import load_config
+from sync_profiles.cli.loading import load_config, sync_names
 from sync_profiles.errors import TemporaryError, UsageError
 
 
@@ -21,7 +21,7 @@ def state() -> None:
 
 
 @state.command(epilog=epilog("sync-profiles state export users > users.csv", codes=(0, 1, 2, 3, 74, 78)))
-@click.argument("sync", required=False)
+@click.argument("sync", required=False, shell_complete=sync_names)
 @click.pass_obj
 def export(settings: Settings, /, sync: str | None) -> None:
     """Print key, distinct ID, fingerprint and time of every known profile as CSV."""
@@ -43,7 +43,7 @@ def export(settings: Settings, /, sync: str | None) -> None:
 @state.command(
     epilog=epilog("sync-profiles state reset users", "sync-profiles state reset --yes", codes=(0, 1, 2, 74, 75, 78))
 )
-@click.argument("sync", required=False)
+@click.argument("sync", required=False, shell_complete=sync_names)
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @click.pass_obj
 def reset(settings: Settings, /, sync: str | None, *, yes: bool) -> None:

@@ -50,11 +50,26 @@ class Warned(msgspec.Struct, frozen=True):
     message: str
 
 
+class Waiting(msgspec.Struct, frozen=True):
+    """What the state holds of rows that must be looked at again; ``since`` (unix seconds) is the oldest one's."""
+
+    pending: int
+    rejected: int
+    since: float | None
+
+
 class RunFinished(msgspec.Struct, frozen=True):
-    """The run ended, well or not, or was skipped; ``hint`` says what to do about it, where something is to be done."""
+    """The run ended, well or not, or was skipped; ``hint`` says what to do about it, where something is to be done.
+
+    ``waiting`` is None when the state could not be asked. ``horizon_lag`` is how many transactions began since the
+    oldest one that was still running, where rows are found by their versions.
+    """
 
     summary: RunSummary
     hint: str | None = None
+    exit_code: int = 0
+    waiting: Waiting | None = None
+    horizon_lag: int | None = None
 
 
 Event: TypeAlias = RunStarted | Progress | RowRejected | Warned | RunFinished

@@ -163,6 +163,10 @@ class StateReader(Protocol):
         """
         ...
 
+    def pending_since(self) -> float | None:
+        """Since when the oldest of those rows has been pending (unix seconds); None when there is none."""
+        ...
+
     def rejected(self) -> Sequence[PendingRow]:
         """Pending rows that will not pass as they are, newest first."""
         ...

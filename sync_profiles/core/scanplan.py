@@ -113,6 +113,11 @@ def stuck_runs(before: Watermark | None, now: Watermark) -> int:
     return was.stuck + 1 if was.xmin == stands.xmin < stands.xmax else 0
 
 
+def horizon_lag(now: Watermark) -> int | None:
+    """How many transactions began since the oldest that still runs; what they wrote is read again by the next run."""
+    return None if now.horizon is None else now.horizon.xmax - now.horizon.xmin
+
+
 def lookback_s(configured: float | None, kind: Kind) -> float:
     """How far a cursor scan reads behind its watermark when the user set nothing."""
     if configured is not None:

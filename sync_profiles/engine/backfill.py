@@ -66,6 +66,7 @@ def _backfill(course: Course, sync: Sync, selection: Selection) -> None:
         if complete and now.horizon is not None and isinstance(plan, ScanFull) and not selection.keys:
             # Rows that moved while the pages were read have a version of their own now.
             complete = work.rows.scan(ScanSinceXid(now.horizon.xmin, plan.reason))
+        course.tally.progress("sending", work.delivery.in_flight)
         work.delivery.drain()
         work.rows.check_rejects()
         if complete:

@@ -7,7 +7,7 @@ from typing import Self
 
 import msgspec
 
-from sync_profiles.core.events import RunFinished
+from sync_profiles.core.events import RunFinished, Waiting
 from sync_profiles.engine.course import Course, Surroundings
 from sync_profiles.engine.deliver import Delivery, DeliverySettings
 from sync_profiles.engine.ending import RunResult, result_of, summary_of
@@ -37,7 +37,7 @@ def conduct(
     try:
         if not sync.lock.acquire():
             message = f"another run is active ({sync.lock.holder})"
-            return _told(course, RunResult(summary_of(course, "skipped", 0, message), 0))
+            return _told(course, RunResult(summary_of(course, "skipped", 0, message), 0), None)
     except SyncProfilesError as error:
         return _finished(course, sync, error)
     try:
@@ -56,17 +56,21 @@ def conduct(
 
 
 def _finished(course: Course, sync: Sync, error: BaseException | None) -> RunResult:
+    waiting: Waiting | None = None
     try:
-        result = result_of(course, error, sync.state.pending_count() if course.begun else 0)
+        if course.begun is not None:
+            state = sync.state
+            waiting = Waiting(state.pending_count(), state.rejected_count(), state.pending_since())
+        result = result_of(course, error, waiting.pending if waiting is not None else 0)
         if course.begun is not None:
             sync.state.finish_run(result.summary, forced_done=course.forced_done and error is None)
     except SyncProfilesError as state_error:
         result = result_of(course, state_error, 0)
-    return _told(course, result)
+    return _told(course, result, waiting)
 
 
-def _told(course: Course, result: RunResult) -> RunResult:
-    course.tally.tell(RunFinished(result.summary, result.hint))
+def _told(course: Course, result: RunResult, waiting: Waiting | None) -> RunResult:
+    course.tally.tell(RunFinished(result.summary, result.hint, result.exit_code, waiting, course.horizon_lag))
     return result
 
 
@@ -98,6 +102,8 @@ def remove_gone(work: Working, *, allow: bool) -> None:
     wanted = removals.due(work.course.now())
     if not allow:
         raise_if(removals.guard(wanted))
+    if wanted:
+        work.course.tally.progress("removing", work.delivery.in_flight)
     for some in removals.outgoing(wanted, work.course.now()):
         work.delivery.offer(some)
     work.delivery.drain()

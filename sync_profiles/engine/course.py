@@ -36,6 +36,7 @@ class Course:
         self.detection = detection
         self.why = "not started"
         self.forced_done = False
+        self.horizon_lag: int | None = None
         self.begun: BegunRun | None = None
 
     @property

@@ -164,7 +164,7 @@ class Delivery:
             batch, verdict = self._replies.get(timeout=wait_s) if wait_s else self._replies.get_nowait()
             while True:
                 self._unsettled.append(self._settled(batch, verdict))
-                self._tally.progress("sending", len(self._in_flight))
+                self._tally.progress(self._tally.stage, len(self._in_flight))
                 batch, verdict = self._replies.get_nowait()
         except queue.Empty:
             pass

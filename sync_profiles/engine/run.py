@@ -25,6 +25,7 @@ def _hourly(course: Course, sync: Sync, options: RunOptions) -> None:
     parts = sync.open_parts()
     changed = settle_identity(sync.state, parts.identity, accept=options.accept_new_source, accept_types=options.full)
     before, now = sync.state.watermark(), parts.source.watermark()
+    course.horizon_lag = scanplan.horizon_lag(now)
     wishes = scanplan.Wishes(
         now=course.now(),
         full_every_s=parts.policy.full_every_s,
@@ -71,11 +72,13 @@ def _scanned(work: Working, plan: ScanPlan, options: RunOptions, *, sweeping: bo
     rows.seen = Seen(state.ordinal_limit(), uncertain_too=removing) if sweeping else None
     before = tally.scanned
     complete = rows.scan(plan)
+    tally.progress("sending", work.delivery.in_flight)
     work.delivery.drain()
     rows.check_rejects()
     if complete and rows.seen is not None:
         if removing and not options.allow_mass_delete:
             raise_if(guards.empty_table(tally.scanned - before, state.known_count()))
         if removing or tally.scanned > before:
+            tally.progress("looking for gone rows", 0)
             sweep(work.parts.source, state, rows.seen, work.course.now)
     return complete

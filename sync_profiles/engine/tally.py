@@ -16,6 +16,7 @@ class Tally:
         self.sync = sync
         self.scanned = self.unchanged = self.sent = self.deleted = self.rejected = 0
         self.requests = self.bytes = 0
+        self.stage = "reading"
         self._observe = observe
         self._lock = threading.Lock()
         self._warned: set[str] = set()
@@ -47,7 +48,8 @@ class Tally:
         self._observe(RowRejected(self.sync, key, distinct_id, code, reason))
 
     def progress(self, stage: str, in_flight: int) -> None:
-        """Tell the counts so far."""
+        """Tell the counts so far, and what the run is at; replies that come meanwhile belong to that stage too."""
+        self.stage = stage
         self._observe(
             Progress(self.sync, stage, self.scanned, self.sent + self.deleted, self.unchanged, self.rejected, in_flight)
         )

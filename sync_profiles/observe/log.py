@@ -79,6 +79,7 @@ class LogObserver:
         self._closing = closing
         self._monotonic = monotonic
         self._run: str | None = None
+        self._stage: str | None = None
         self._rejected = 0
         self._progress_at = 0.0
 
@@ -97,18 +98,19 @@ class LogObserver:
                 self._finished(event)
 
     def _started(self, event: RunStarted) -> None:
-        self._run, self._rejected, self._progress_at = event.run, 0, self._monotonic()
+        self._run, self._stage, self._rejected, self._progress_at = event.run, "start", 0, self._monotonic()
         text = f"{event.sync}: started, detection {event.detection}: {event.why}"
         self._write(logging.INFO, text, sync=event.sync, detection=event.detection)
 
     def _progress(self, event: Progress) -> None:
+        self._stage = event.stage
         now = self._monotonic()
         if now - self._progress_at < PROGRESS_EVERY_S:
             return
         self._progress_at = now
-        counts = {"scanned": event.scanned, "sent": event.sent, "rejected": event.rejected}
+        counts = {name: getattr(event, name) for name in ("scanned", "unchanged", "sent", "rejected", "in_flight")}
         text = f"{event.sync}: {event.stage}, {event.scanned:,} scanned, {event.sent:,} sent"
-        self._write(logging.INFO, text, sync=event.sync, stage=event.stage, **counts)
+        self._write(logging.INFO, text, sync=event.sync, **counts)
 
     def _row(self, event: RowRejected) -> None:
         self._rejected += 1
@@ -118,7 +120,7 @@ class LogObserver:
 
     def _finished(self, event: RunFinished) -> None:
         summary = event.summary
-        self._run = summary.run
+        self._run, self._stage = summary.run, "end"
         unnamed = self._rejected - NAMED_ROWS_MAX
         if unnamed > 0:
             text = f"{summary.sync}: {unnamed:,} more rows rejected; see `sync-profiles rejected {summary.sync}`"
@@ -126,11 +128,12 @@ class LogObserver:
         if self._closing:
             # The line has the counts for people; the fields have them for machines.
             fields = {name: value for name, value in msgspec.structs.asdict(summary).items() if name not in _NOT_FIELDS}
+            fields["exit_code"] = event.exit_code
             self._write(_LEVELS[summary.outcome], closing_line(summary), **fields, hint=event.hint)
-        self._run, self._rejected = None, 0
+        self._run, self._stage, self._rejected = None, None, 0
 
     def _write(self, severity: int, text: str, **fields: object) -> None:
-        self._log.log(severity, "%s", text, extra={"fields": {"run": self._run, **fields}})
+        self._log.log(severity, "%s", text, extra={"fields": {"run": self._run, "stage": self._stage, **fields}})
 
 
 _NOT_FIELDS = {"message", "run", "schema"}

@@ -16,19 +16,24 @@ from typing import TypeAlias
 from filelock import FileLock, Timeout
 
 from sync_profiles.core.events import Event, RunFinished
-from sync_profiles.core.types import RunSummary
 from sync_profiles.observe.files import replace_text
 from sync_profiles.observe.report import ended_well
 
 _PREFIX = "sync_profiles_"
 _SUCCESS = "last_success_timestamp_seconds"
+_OLDEST = "oldest_pending_timestamp_seconds"
+_WAITING = {"pending_rows", "rejected_rows", _OLDEST}
 _METRICS = {
     _SUCCESS: "When the last run that ended well ended, in unix seconds.",
     "last_run_timestamp_seconds": "When the last run ended, well or not, in unix seconds.",
     "last_run_success": "1 when the last run ended well, else 0.",
+    "last_run_exit_code": "What the last run came to: 0, or a code of the table in the README.",
     "last_run_duration_seconds": "How long the last run took.",
     "last_run_rows": "Rows of the last run by what became of them.",
     "pending_rows": "Rows that must be looked at again, rejected ones included.",
+    "rejected_rows": "Rows of these that will not pass as they are.",
+    _OLDEST: "Since when the oldest of these rows waits, in unix seconds; absent for none.",
+    "horizon_lag_transactions": "Transactions since the oldest one that was still running, where xmin finds changes.",
 }
 _CLASSES = ("scanned", "unchanged", "sent", "deleted", "rejected")
 _SAMPLE = re.compile(
@@ -59,14 +64,14 @@ class MetricsFile:
         if not isinstance(event, RunFinished) or event.summary.outcome == "skipped":
             return
         try:
-            self._update(event.summary)
+            self._update(event)
         except (OSError, Timeout) as error:
             _log.warning("metrics file %s not written: %s", self._path, type(error).__name__)
 
-    def _update(self, summary: RunSummary) -> None:
+    def _update(self, finished: RunFinished) -> None:
         # Two syncs may end at once in two processes, and each keeps what the other wrote.
         with FileLock(self._path.with_name(f".{self._path.name}.lock"), timeout=_LOCK_WAIT_S):
-            samples = merged(parse(self._read()), summary, self._now())
+            samples = merged(parse(self._read()), finished, self._now())
             # Readable by everybody: the collector runs as another user.
             replace_text(self._path, render(samples))
 
@@ -77,21 +82,26 @@ class MetricsFile:
             return ""
 
 
-def merged(before: dict[_Sample, float], summary: RunSummary, now: float) -> dict[_Sample, float]:
-    """The samples after a run: those of its sync replaced, but for the last success when this was none."""
-    sync = summary.sync
+def merged(before: dict[_Sample, float], finished: RunFinished, now: float) -> dict[_Sample, float]:
+    """The samples after a run: those of its sync replaced, but for what this run could not find out."""
+    summary, sync = finished.summary, finished.summary.sync
     good = ended_well(summary)
-    kept = {sample: value for sample, value in before.items() if sample[1] != sync or sample[0] == _SUCCESS}
-    figures: dict[_Sample, float] = {
-        ("last_run_timestamp_seconds", sync, ""): now,
-        ("last_run_success", sync, ""): float(good),
-        ("last_run_duration_seconds", sync, ""): summary.seconds,
-        ("pending_rows", sync, ""): summary.pending,
+    unknown = {_SUCCESS} | (_WAITING if finished.waiting is None else set())
+    kept = {sample: value for sample, value in before.items() if sample[1] != sync or sample[0] in unknown}
+    figures: dict[str, float | None] = {
+        "last_run_timestamp_seconds": now,
+        "last_run_success": float(good),
+        "last_run_exit_code": finished.exit_code,
+        "last_run_duration_seconds": summary.seconds,
+        "horizon_lag_transactions": finished.horizon_lag,
     }
-    figures |= {("last_run_rows", sync, name): getattr(summary, name) for name in _CLASSES}
     if good:
-        figures[_SUCCESS, sync, ""] = now
-    return kept | figures
+        figures[_SUCCESS] = now
+    if finished.waiting is not None:
+        waiting = finished.waiting
+        figures |= {"pending_rows": waiting.pending, "rejected_rows": waiting.rejected, _OLDEST: waiting.since}
+    of_sync = {(name, sync, ""): value for name, value in figures.items() if value is not None}
+    return kept | of_sync | {("last_run_rows", sync, name): float(getattr(summary, name)) for name in _CLASSES}
 
 
 def parse(text: str) -> dict[_Sample, float]:

@@ -15,10 +15,9 @@ from urllib.parse import urlsplit, urlunsplit
 import msgspec
 
 from sync_profiles.core.events import Event, Observer, RunFinished, RunStarted
-from sync_profiles.core.types import RunSummary
-from sync_profiles.errors import SyncProfilesError
+from sync_profiles.errors import SyncProfilesError, most_serious
 from sync_profiles.observe.redact import redact
-from sync_profiles.observe.report import ended_well, masked
+from sync_profiles.observe.report import closing_line, ended_well, masked
 
 Post: TypeAlias = Callable[[str, bytes], None]
 """Sends a body to an address; raises OSError when that fails."""
@@ -71,7 +70,7 @@ class _Pings:
         self._url = url
         self._send = send
         self._started = False
-        self._summaries: list[RunSummary] = []
+        self._finished: list[RunFinished] = []
 
     def __call__(self, event: Event) -> None:
         match event:
@@ -79,21 +78,26 @@ class _Pings:
                 if not self._started:
                     self._started = True
                     self._ping("start", b"")
-            case RunFinished(summary):
-                self._summaries.append(summary)
+            case RunFinished():
+                self._finished.append(event)
 
     def close(self) -> None:
-        ran = [summary for summary in self._summaries if summary.outcome != "skipped"]
+        ran = [end.summary for end in self._finished if end.summary.outcome != "skipped"]
         if ran:
-            self._ping("" if all(map(ended_well, ran)) else "fail", self._body())
+            code = most_serious(end.exit_code for end in self._finished)
+            self._ping("" if all(map(ended_well, ran)) else "fail", self._body(code))
 
     def fail(self, error: BaseException) -> None:
         """What our own errors say is fit to be read; of others only the kind is told."""
         text = str(error) if isinstance(error, SyncProfilesError) else type(error).__name__
-        self._ping("fail", redact(text).encode() + b"\n" + self._body())
+        code = error.exit_code if isinstance(error, SyncProfilesError) else 1
+        self._ping("fail", self._body(code, redact(text)))
 
-    def _body(self) -> bytes:
-        return b"\n".join(msgspec.json.encode(masked(summary)) for summary in self._summaries)
+    def _body(self, exit_code: int, *texts: str) -> bytes:
+        """The exit code, what happened in words, then each run as ``--json`` prints it: a line each."""
+        summaries = [masked(end.summary) for end in self._finished]
+        lines = [f"exit code {exit_code}", *texts, *map(closing_line, summaries)]
+        return "\n".join([*lines, *(msgspec.json.encode(summary).decode() for summary in summaries)]).encode()
 
     def _ping(self, word: str, body: bytes) -> None:
         try:

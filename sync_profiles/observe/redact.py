@@ -20,6 +20,10 @@ SECRET_LENGTH_MIN = 4
 _URL_LOGIN = re.compile(r'://[^\s/@"]{0,256}:[^\s"]{0,1024}@')
 # The look-behind lets a match start only where a word starts, which keeps the search linear in the length of the text.
 _EMAIL = re.compile(r"(?<![\w.+%*-])[\w.+%-]+@[\w-]+(?:\.[\w-]+)+")
+# How libpq, drivers and query strings write what a URL writes before its @.
+_PAIR = re.compile(
+    r"\b((?:ssl)?password|passwd|pwd|token|secret)=(?:'[^']{1,1024}'|[^\s&;,'\"]{1,1024})", re.IGNORECASE
+)
 
 _secrets: set[str] = set()
 
@@ -35,10 +39,12 @@ def register_secret(value: str | None) -> None:
 
 
 def redact(text: str) -> str:
-    """``text`` with registered secrets, logins inside URLs and e-mail addresses replaced by ``***``."""
+    """``text`` with ``***`` for registered secrets, logins in URLs, ``password=`` and the like, e-mail addresses."""
     # The longest first: a secret may contain another one.
     for secret in sorted(_secrets, key=len, reverse=True):
         text = text.replace(secret, MASK)
+    if "=" in text:
+        text = _PAIR.sub(rf"\1={MASK}", text)
     if "@" not in text:
         return text
     return _EMAIL.sub(MASK, _URL_LOGIN.sub(f"://{MASK}@", text))

@@ -21,6 +21,8 @@ def masked(summary: RunSummary) -> RunSummary:
 
 def closing_line(summary: RunSummary) -> str:
     """The run in one line of text, such as ``users: ok, 1,200 scanned, 97 sent, 1 pending in 1.9 s``."""
+    if summary.outcome == "skipped":
+        return f"{summary.sync}: skipped: {summary.message}"
     counts = [f"{summary.scanned:,} scanned", f"{summary.sent:,} sent"]
     for count, word in ((summary.deleted, "deleted"), (summary.rejected, "rejected"), (summary.pending, "pending")):
         if count:

@@ -259,6 +259,14 @@ class SyncReader:
         """How many pending rows there are, rejected ones included; the repetition of a delete is not counted."""
         return self._count(schema.pending.c.code != DELETE_AGAIN)
 
+    def pending_since(self) -> float | None:
+        """Since when the oldest of those rows has been pending (unix seconds)."""
+        table = schema.pending
+        oldest = sa.select(sa.func.min(table.c.since)).where(table.c.sync_id == self._sync_id)
+        with self._database.reading() as connection:
+            since: float | None = connection.execute(oldest.where(table.c.code != DELETE_AGAIN)).scalar_one()
+        return since
+
     def rejected(self) -> Sequence[PendingRow]:
         """Pending rows that will not pass as they are, newest first."""
         table = schema.pending

@@ -363,6 +363,13 @@ def test_the_repetition_of_a_delete_is_not_counted(state: State) -> None:
     assert state.pending_count() == 1
 
 
+def test_the_oldest_pending_row_tells_since_when_something_waits(state: State) -> None:
+    assert state.pending_since() is None
+    rows = [make.pending("1", since=7.0), make.refused("2", since=5.5), gone("3", code="delete_again", since=1.0)]
+    state.settle(Settlement(pending=rows), NOW)
+    assert state.pending_since() == 5.5
+
+
 def test_rejected_rows_are_told_newest_first(state: State) -> None:
     rows = [make.refused("1", since=1.0), make.pending("2"), make.refused("3", since=3.0), make.refused("4", since=2.0)]
     state.settle(Settlement(pending=rows), NOW)

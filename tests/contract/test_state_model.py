@@ -168,6 +168,7 @@ class TwoStates(RuleBasedStateMachine):
         assert self.model.due(2, self._time) == self.real.due(2, self._time)
         assert self.model.waiting(KEYS) == self.real.waiting(KEYS)
         assert self.model.pending_count() == self.real.pending_count()
+        assert self.model.pending_since() == self.real.pending_since()
         assert self.model.rejected() == self.real.rejected()
 
     @invariant()

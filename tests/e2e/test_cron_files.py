@@ -44,7 +44,7 @@ def commands() -> dict[str, list[str]]:
     return {
         "cron": shlex.split(crontab()[1][6]),
         "systemd": shlex.split(unit("sync-profiles.service")["Service"]["ExecStart"]),
-        "kubernetes": container()["args"],
+        "kubernetes": container()["command"],
     }
 
 

@@ -169,6 +169,6 @@ def test_on_a_terminal_log_lines_and_the_closing_line_stand_on_lines_of_their_ow
             print("a result")
             observe(finished())
     assert "warning: two rows look odd\r\n" in screen.text
-    assert screen.text.rstrip().endswith("users: ok, 1,200 scanned, 97 sent in 1.9 s")
+    assert "97 profiles sent in 1.9 s\r\n" in screen.text
     assert "a result" not in screen.text, "results belong to stdout, also while the bar is shown"
     assert capsys.readouterr().out == "a result\n"

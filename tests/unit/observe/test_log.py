@@ -92,6 +92,7 @@ def test_a_warning_is_told_with_its_code() -> None:
         "level": "warning",
         "msg": "users: dates before 1970",
         "run": "01JD",
+        "stage": "start",
         "sync": "users",
         "code": "before_1970",
     }
@@ -106,6 +107,21 @@ def test_a_long_run_says_from_time_to_time_how_far_it_is() -> None:
 
 def test_the_closing_line_can_be_left_to_the_progress_bar() -> None:
     assert observed(started(), finished(outcome="rejected"), verbosity=0, closing=False) == []
+
+
+def test_every_json_line_of_a_run_has_its_id_and_stage_and_the_counts_that_there_are() -> None:
+    events = (started(), progress(5000, sent=3000, in_flight=2), rejected_row("7"), finished(outcome="rejected"))
+    times = iter([0.0, PROGRESS_EVERY_S])
+    lines = [json.loads(line) for line in observed(*events, log_format="json", monotonic=lambda: next(times))]
+    assert [line["run"] for line in lines] == ["01JD"] * 4
+    assert [line["stage"] for line in lines] == ["start", "reading", "reading", "end"]
+    counts = {name: lines[1][name] for name in ("scanned", "unchanged", "sent", "rejected", "in_flight")}
+    assert counts == {"scanned": 5000, "unchanged": 0, "sent": 3000, "rejected": 0, "in_flight": 2}
+
+
+def test_the_last_line_has_the_exit_code() -> None:
+    line = json.loads(observed(finished(outcome="failed", exit_code=77), log_format="json")[-1])
+    assert (line["stage"], line["exit_code"]) == ("end", 77)
 
 
 def test_json_has_the_counts_as_numbers() -> None:

@@ -36,7 +36,9 @@ def test_one_start_and_one_outcome_for_all_syncs_together() -> None:
             observe(started(name))
             observe(finished(sync=name))
     assert service.words == ["/start", ""]
-    assert [json.loads(line)["sync"] for line in service.heard[-1][1].splitlines()] == ["users", "teams"]
+    code, _, _, *summaries = service.heard[-1][1].decode().splitlines()
+    assert code == "exit code 0"
+    assert [json.loads(line)["sync"] for line in summaries] == ["users", "teams"]
 
 
 @pytest.mark.parametrize("outcome", ["deferred", "stopped", "failed"])
@@ -44,10 +46,14 @@ def test_one_run_that_did_not_end_well_is_a_failure(outcome: str) -> None:
     service = Service()
     with pinging(URL, service) as observe:
         observe(started())
-        observe(finished(outcome=outcome, message="away"))
-        observe(finished(sync="teams"))
+        observe(finished(outcome=outcome, message="away", exit_code=75))
+        observe(finished(sync="teams", outcome="rejected", exit_code=65))
     assert service.words == ["/start", "/fail"]
-    assert b'"message":"away"' in service.heard[-1][1]
+    code, users, teams, *summaries = service.heard[-1][1].decode().splitlines()
+    assert code == "exit code 75"
+    assert users.startswith(f"users: {outcome}, 1,200 scanned")
+    assert teams.startswith("teams: rejected, ")
+    assert [json.loads(line)["message"] for line in summaries] == ["away", None]
 
 
 def test_rejected_rows_are_no_failure() -> None:
@@ -70,14 +76,14 @@ def test_an_error_that_passes_is_a_failure_with_its_own_words() -> None:
         observe(started())
         raise AccessError("postgresql://app:hunter2@db refused the login")
     assert service.words == ["/start", "/fail"]
-    assert service.heard[-1][1].strip() == b"postgresql://***@db refused the login"
+    assert service.heard[-1][1] == b"exit code 77\npostgresql://***@db refused the login"
 
 
 def test_of_an_unexpected_error_only_the_kind_is_told() -> None:
     service = Service()
     with pytest.raises(ValueError, match="ada"), pinging(URL, service):
         raise ValueError("ada lovelace")
-    assert service.heard == [("/fail", b"ValueError\n")]
+    assert service.heard == [("/fail", b"exit code 1\nValueError")]
 
 
 @pytest.mark.parametrize(

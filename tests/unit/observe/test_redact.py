@@ -31,6 +31,10 @@ def _no_secrets_of_others() -> Iterator[None]:
         ("Key (email)=(ada.l+news@mail.example.org) already exists", "Key (email)=(***) already exists"),
         ("row 7: <ada@example.org>", "row 7: <***>"),
         ("Grüße an jürgen@müller.example", "Grüße an ***"),
+        ("host=db user=app password=hunter2 dbname=app", "host=db user=app password=*** dbname=app"),
+        ("sslpassword='two words' host=db", "sslpassword=*** host=db"),
+        ("GET /engage?token=0123abcd&verbose=1", "GET /engage?token=***&verbose=1"),
+        ('Write it as { column = "x", secret = true }', 'Write it as { column = "x", secret = true }'),
         ("@user is no address, nor is a@b", "@user is no address, nor is a@b"),
     ],
 )

@@ -18,6 +18,11 @@ def test_the_closing_line_leaves_out_what_did_not_happen() -> None:
     assert closing_line(a_summary()) == "users: ok, 1,200 scanned, 97 sent in 1.9 s"
 
 
+def test_a_run_that_did_not_take_place_has_no_counts() -> None:
+    summary = a_summary(outcome="skipped", message="another run is active (process 7)")
+    assert closing_line(summary) == "users: skipped: another run is active (process 7)"
+
+
 def test_the_closing_line_names_what_waits_and_why() -> None:
     summary = a_summary(outcome="rejected", deleted=2, rejected=3, pending=4, message="3 rows wait")
     assert closing_line(summary) == (

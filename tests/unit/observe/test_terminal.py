@@ -43,14 +43,22 @@ def test_without_a_terminal_there_is_no_painter_even_when_colour_is_forced(
 
 def test_the_bar_shows_the_stage_how_far_it_is_and_what_is_on_its_way() -> None:
     text = painted(started(), progress(600, in_flight=4, rejected=2), color=False)
-    assert "users: reading" in text
-    assert "600/1200" in text
-    assert "4 in flight, 2 rejected" in text
+    assert "users  reading" in text
+    assert " 50 %" in text
+    assert "600 of 1,200 rows" in text
+    assert "4 in flight · 2 rejected" in text
 
 
-def test_a_run_ends_with_one_line_whatever_its_name_contains() -> None:
-    text = painted(started(), finished(message="all [bold]well[/bold]"), color=False)
-    assert text.rstrip().endswith("users: ok, 1,200 scanned, 97 sent in 1.9 s: all [bold]well[/bold]")
+def test_an_estimate_that_was_passed_is_no_longer_shown() -> None:
+    last = painted(started(), progress(1300), color=False).rpartition("users  reading")[2]
+    assert "1,300 rows" in last
+    assert "%" not in last
+
+
+def test_a_run_ends_with_its_summary_whatever_its_message_contains() -> None:
+    text = painted(started(), finished(outcome="deferred", message="all [bold]well[/bold]"), color=False)
+    assert "users: deferred" in text
+    assert "97 profiles sent in 1.9 s\n  all [bold]well[/bold]\n" in text
 
 
 def test_the_closing_line_is_masked() -> None:
@@ -60,7 +68,7 @@ def test_the_closing_line_is_masked() -> None:
 
 @pytest.mark.parametrize(("color", "colored"), [(True, True), (None, True), (False, False)])
 def test_colour_is_used_when_it_is_wanted(color: bool | None, colored: bool) -> None:
-    assert ("\x1b[32m" in painted(finished(), color=color)) is colored
+    assert ("\x1b[1;32m" in painted(finished(), color=color)) is colored
 
 
 def test_the_cursor_comes_back_when_a_run_breaks_off() -> None:
