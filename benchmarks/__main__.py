@@ -15,7 +15,6 @@ from benchmarks.cases import (
     CASES,
     NAIVE,
     SLOW_CONCURRENCY,
-    SLOW_DELAY_MS,
     Bench,
     Case,
     Cost,
@@ -43,7 +42,7 @@ def main() -> int:
         costs: dict[Case, list[Cost]] = {case: [] for case in cases}
         _tell(f"{database.label}: a table of {wanted.rows:,} rows")
         create_users(database, wanted.rows)
-        sinks = {delay: stack.enter_context(running_sink(delay)) for delay in (0, SLOW_DELAY_MS)}
+        sinks = {kind: stack.enter_context(running_sink(*kind)) for kind in {case.sink for case in cases}}
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="benchmarks-")))
         bench = Bench(database, wanted.rows, folder, sinks)
         for number in range(1, wanted.repeat + 1):
@@ -70,6 +69,11 @@ def report(costs: dict[Case, list[Cost]], label: str, rows: int, repeat: int) ->
         if case.delay_ms:
             rate = rows / _median(found, lambda cost: cost.wall_s)
             lines.append(f"{case.title}, {SLOW_CONCURRENCY} at a time: {rate:,.0f} profiles/s")
+        if case.storm_s:
+            refused, again_s = _median(found, lambda cost: cost.refused), _median(found, lambda cost: cost.recovered_s)
+            lines.append(
+                f"  {refused:.0f} requests were refused; the first good one came {again_s:.1f} s after the storm"
+            )
     return "\n".join(lines)
 
 

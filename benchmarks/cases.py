@@ -13,7 +13,7 @@ import sys
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from benchmarks.table import touch
 
@@ -24,6 +24,7 @@ ROOT = Path(__file__).parents[1]
 TOKEN = "0123456789abcdef0123456789abcdef"
 SLOW_DELAY_MS = 200
 SLOW_CONCURRENCY = 8
+STORM_S = 3
 CASE_S_MAX = 3600
 FOREIGN_SETTINGS = ("SYNC_PROFILES_", "PYTHONDONTWRITEBYTECODE", "PYTHONPROFILE")
 """Variables that would make the measured processes other than those of an installed package."""
@@ -89,6 +90,13 @@ class Case:
     sends_all: bool = False
     touched: float = 0
     delay_ms: int = 0
+    storm_s: int = 0
+    exit_code: int = 0
+
+    @property
+    def sink(self) -> tuple[int, int]:
+        """How the sink answers: after so many milliseconds, with a storm of so many seconds."""
+        return self.delay_ms, self.storm_s
 
     def sent(self, rows: int) -> int:
         """How many profiles of a table of so many rows must arrive."""
@@ -108,6 +116,16 @@ CASES = (
     Case("xmin-changed", "xmin run, 1 % changed", (*PRODUCT, "run"), "0.10", detect="xmin", touched=0.01),
     Case("backfill", "backfill, all sent", (*PRODUCT, "backfill"), SENT_ALL, sends_all=True),
     Case("slow", "first run, 200 ms", (*PRODUCT, "run"), "60,000/s", "nothing", sends_all=True, delay_ms=SLOW_DELAY_MS),
+    Case(
+        "storm",
+        f"first run, 200 ms, 429 for {STORM_S} s",
+        (*PRODUCT, "run"),
+        "",
+        "nothing",
+        sends_all=True,
+        delay_ms=SLOW_DELAY_MS,
+        storm_s=STORM_S,
+    ),
     Case("help", "--help", (*PRODUCT, "--help"), "0.1 s", "nothing"),
 )
 
@@ -133,6 +151,8 @@ class Cost:
     rss_mb: float
     records: int
     requests: int
+    refused: int
+    recovered_s: float
     state_bytes: int
 
 
@@ -147,17 +167,17 @@ class Sink:
         assert process.stdout is not None
         self.url = f"http://127.0.0.1:{int(process.stdout.readline())}"
 
-    def taken(self) -> dict[str, int]:
-        """What arrived since this was last asked: requests, records, bytes."""
+    def taken(self) -> dict[str, Any]:
+        """What arrived since this was last asked, as ``benchmarks.sink.Totals`` names it."""
         with urllib.request.urlopen(f"{self.url}/stats") as answer:
-            totals: dict[str, int] = json.load(answer)
+            totals: dict[str, Any] = json.load(answer)
             return totals
 
 
 @contextlib.contextmanager
-def running_sink(delay_ms: int) -> Iterator[Sink]:
-    """A sink that answers after so many milliseconds."""
-    command = [sys.executable, "-m", "benchmarks.sink", "0", str(delay_ms)]
+def running_sink(delay_ms: int, storm_s: int = 0) -> Iterator[Sink]:
+    """A sink that answers after so many milliseconds; see ``benchmarks.sink`` for a storm."""
+    command = [sys.executable, "-m", "benchmarks.sink", "0", str(delay_ms), str(storm_s)]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
         try:
             yield Sink(process)
@@ -171,7 +191,7 @@ class Bench:
     A case gets a copy of that state and leaves the table as it found it, so cases do not depend on one another.
     """
 
-    def __init__(self, database: LiveDatabase, rows: int, folder: Path, sinks: dict[int, Sink]) -> None:
+    def __init__(self, database: LiveDatabase, rows: int, folder: Path, sinks: dict[tuple[int, int], Sink]) -> None:
         self._database = database
         self._rows = rows
         self._folder = folder
@@ -194,7 +214,7 @@ class Bench:
             finally:
                 touch(self._database, every, undo=True)
         # A profile may be several records, so there are at least as many.
-        if cost.records < sent or (cost.records and not sent):
+        if cost.records < sent or (cost.records and not sent and not case.exit_code):
             raise FailedError(f"{case.title}: {cost.records} records arrived, {sent} profiles were to be sent")
         return cost
 
@@ -214,7 +234,7 @@ class Bench:
             self._run(catching_up, state)
 
     def _run(self, case: Case, state: Path) -> Cost:
-        sink, output = self._sinks[case.delay_ms], self._folder / "output"
+        sink, output = self._sinks[case.sink], self._folder / "output"
         arguments: tuple[str, ...] = ()
         if case is NAIVE:
             arguments = (self._database.url, f"{sink.url}/engage?strict=1", TOKEN)
@@ -236,11 +256,12 @@ class Bench:
             check=True,
         )
         cost = json.loads(measured.stdout)
-        if cost.pop("exit_code"):
+        if cost.pop("exit_code") != case.exit_code:
             raise FailedError(f"{case.title} failed:\n{output.read_text(errors='replace')[-4000:]}")
         arrived = sink.taken()
         size = sum(path.stat().st_size for path in state.rglob("*") if path.is_file())
-        return Cost(**cost, records=arrived["records"], requests=arrived["requests"], state_bytes=size)
+        del arrived["bytes"]
+        return Cost(**cost, **arrived, state_bytes=size)
 
     def _config(self, case: Case) -> Path:
         path = self._folder / "config.toml"

@@ -1,8 +1,9 @@
-"""A stand-in for Mixpanel that costs next to nothing: `python -m benchmarks.sink PORT [DELAY_MS]`.
+"""A stand-in for Mixpanel that costs next to nothing: `python -m benchmarks.sink PORT [DELAY_MS [STORM_S]]`.
 
 It believes everything. Each request is answered as /engage would answer it, with as many good events as the body has
-distinct IDs, and after ``DELAY_MS``. `GET /stats` tells the totals since it was last asked. One thread a connection,
-connections are kept, a body has a Content-Length and no encoding. PORT 0 takes a free one; the port is printed.
+distinct IDs, and after ``DELAY_MS``. With ``STORM_S``, from half a second after the first request on and for so long,
+it answers 429 instead. `GET /stats` tells the totals since it was last asked. One thread a connection, connections are
+kept, a body has a Content-Length and no encoding. PORT 0 takes a free one; the port is printed.
 """
 
 from __future__ import annotations
@@ -16,25 +17,41 @@ import time
 HEAD_END = b"\r\n\r\n"
 RECORD = b'"$distinct_id"'
 RECEIVE_BYTES = 1 << 18
+STORM_AFTER_S = 0.5
 
 
 class Totals:
-    """What was received since somebody asked."""
+    """What was received since somebody asked; ``refused`` by 429, ``recovered_s`` from a storm's end to a good one."""
 
-    def __init__(self) -> None:
+    def __init__(self, storm_s: float = 0.0) -> None:
         self._lock = threading.Lock()
-        self._counts = {"requests": 0, "records": 0, "bytes": 0}
+        self._storm_s = storm_s
+        self._begin()
 
-    def add(self, records: int, size: int) -> None:
+    def _begin(self) -> None:
+        self._counts = {"requests": 0, "records": 0, "bytes": 0, "refused": 0, "recovered_s": 0.0}
+        self._storm_at = 0.0
+
+    def add(self, records: int, size: int) -> bool:
+        """Count one request; whether it is accepted."""
+        now = time.monotonic()
         with self._lock:
+            self._storm_at = self._storm_at or now + STORM_AFTER_S
             self._counts["requests"] += 1
+            if 0 <= now - self._storm_at < self._storm_s:
+                self._counts["refused"] += 1
+                return False
+            if self._counts["refused"] and not self._counts["recovered_s"]:
+                self._counts["recovered_s"] = now - self._storm_at - self._storm_s
             self._counts["records"] += records
             self._counts["bytes"] += size
+            return True
 
-    def taken(self) -> dict[str, int]:
+    def taken(self) -> dict[str, float]:
         """The totals, which begin again at zero."""
         with self._lock:
-            taken, self._counts = self._counts, dict.fromkeys(self._counts, 0)
+            taken = self._counts
+            self._begin()
             return taken
 
 
@@ -80,9 +97,11 @@ class Connection:
             if not received:
                 raise ConnectionResetError("the body broke off")
         records = self._buffer.count(RECORD, len(head), end)
-        self._totals.add(records, end - len(head))
+        accepted = self._totals.add(records, end - len(head))
         if self._delay_s:
             time.sleep(self._delay_s)
+        if not accepted:
+            return reply({"error": "rate limit", "status": 0}, "429 Too Many Requests")
         return reply({"error": None, "errors": {}, "num_good_events": records, "status": 1})
 
 
@@ -95,16 +114,16 @@ def content_length(head: bytes) -> int:
     return 0
 
 
-def reply(content: object) -> bytes:
+def reply(content: object, status: str = "200 OK") -> bytes:
     """An HTTP answer with this JSON."""
     body = json.dumps(content).encode()
-    head = f"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+    head = f"HTTP/1.1 {status}\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
     return head.encode() + body
 
 
-def main(port: int, delay_ms: float = 0.0) -> None:
+def main(port: int, delay_ms: float = 0.0, storm_s: float = 0.0) -> None:
     """Listen until killed."""
-    totals = Totals()
+    totals = Totals(storm_s)
     with socket.create_server(("127.0.0.1", port), backlog=128) as listener:
         print(listener.getsockname()[1], flush=True)
         while True:
@@ -114,4 +133,4 @@ def main(port: int, delay_ms: float = 0.0) -> None:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), *map(float, sys.argv[2:3]))
+    main(int(sys.argv[1]), *map(float, sys.argv[2:4]))

@@ -293,3 +293,15 @@ def test_tables_on_a_terminal_are_tables(place: Workplace) -> None:
         assert code == 0
         assert "users" in painted
     assert "▁" in watched(place, "status")[1] or "█" in watched(place, "status")[1]
+
+
+def test_a_run_that_finds_nothing_to_send_loads_no_http_library(place: Workplace) -> None:
+    """Hourly on a small machine: what is not needed is not loaded."""
+    place.fill(3)
+    place.write()
+    place.run("run")
+    loaded = {
+        line.rpartition("|")[2].strip() for line in place.run("run", PYTHONPROFILEIMPORTTIME="1").err.splitlines()
+    }
+    assert "sync_profiles.engine.run" in loaded
+    assert loaded.isdisjoint({"requests", "urllib3", "rich", "sync_profiles.source.catalogue", "sync_profiles.sandbox"})

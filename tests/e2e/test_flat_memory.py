@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from servers import LiveDatabase, Server, ServerMissingError, Servers, labels
+from servers import Server, ServerMissingError, Servers, labels
 
 ROOT = Path(__file__).parents[2]
 sys.path.append(str(ROOT))
@@ -44,7 +44,7 @@ def peaks_mb(server: Server, rows: int, cases: list[Case], folder: Path) -> dict
     folder.mkdir()
     with server.fresh_database() as database, running_sink(0) as sink:
         create_users(database, rows)
-        bench = Bench(database, rows, folder, {0: sink})
+        bench = Bench(database, rows, folder, {(0, 0): sink})
         return {case: bench.measure(case).rss_mb for case in cases}
 
 
@@ -58,8 +58,8 @@ def cases_on(kind: str, *more: Case) -> list[Case]:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_run_over_six_times_the_rows_takes_no_more_memory(kind: str, pool: Servers, tmp_path: Path) -> None:
-    grown = grown_mb(server_of(kind, pool), (20_000, 120_000), cases_on(kind), tmp_path)
+def test_a_run_over_five_times_the_rows_takes_no_more_memory(kind: str, pool: Servers, tmp_path: Path) -> None:
+    grown = grown_mb(server_of(kind, pool), (15_000, 75_000), cases_on(kind), tmp_path)
     assert max(grown.values()) <= GROWTH_MB_MAX, grown
 
 
@@ -75,17 +75,38 @@ def test_a_million_rows_take_no_more_memory_than_a_tenth_of_them(kind: str, pool
 # --- one row that is far too large ---------------------------------------------------------------------------------
 
 
-def peak_with_a_large_row_mb(database: LiveDatabase, megabytes: int, folder: Path) -> float:
-    """A run over a table of 3000 rows, one of which holds so much JSON; that one is rejected and named."""
-    create_users(database, 3000)
-    filler = {
-        "postgresql": f"repeat('x', {megabytes * 1_000_000})",
-        "sqlite": f"replace(hex(zeroblob({megabytes * 500_000})), '0', 'x')",
-    }[database.kind]
-    json = f"""'{{"theme": "' || {filler} || '"}}'"""
-    cast = "::jsonb" if database.kind == "postgresql" else ""
-    database.execute(f"UPDATE users SET settings = ({json}){cast} WHERE id = 2000")
-    with running_sink(0) as sink:
-        bench = Bench(database, 3000, folder, {0: sink})
-        case = dataclasses.replace(FIRST, sends_all=False, touched=0, name="large")
-        return bench.measure(case).rss_mb
+LARGE = Case("large", "a row that is too large", FIRST.command, "", "nothing", exit_code=65)
+COPIES_MAX = {"sqlite": 2.2, "postgres": 3.3}
+"""What the drivers hold themselves: SQLite its value beside Python's, libpq its input and its result beside it."""
+
+
+def peak_with_a_large_row_mb(server: Server, megabytes: int, folder: Path) -> float:
+    """The most memory of a run over 3000 rows, one of which holds so much JSON: it is rejected, the others arrive."""
+    folder.mkdir()
+    with server.fresh_database() as database, running_sink(0) as sink:
+        create_users(database, 3000)
+        filler = {
+            "postgresql": f"repeat('x', {megabytes * 1_000_000})",
+            "sqlite": f"replace(hex(zeroblob({megabytes * 500_000})), '0', 'x')",
+        }[database.kind]
+        json = f"""'{{"theme": "' || {filler} || '"}}'"""
+        cast = "::jsonb" if database.kind == "postgresql" else ""
+        database.execute(f"UPDATE users SET settings = ({json}){cast} WHERE id = 2000")
+        bench = Bench(database, 3000, folder, {(0, 0): sink})
+        return bench.measure(LARGE).rss_mb
+
+
+def assert_loaded_once(server: Server, kind: str, megabytes: int, folder: Path) -> None:
+    few, much = (peak_with_a_large_row_mb(server, size, folder / str(size)) for size in (2, megabytes))
+    assert (much - few) / (megabytes - 2) <= COPIES_MAX[kind]
+
+
+@pytest.mark.parametrize("kind", COPIES_MAX)
+def test_a_row_that_no_record_can_hold_is_loaded_once(kind: str, pool: Servers, tmp_path: Path) -> None:
+    assert_loaded_once(server_of(kind, pool), kind, 40, tmp_path)
+
+
+@pytest.mark.proof
+@pytest.mark.parametrize("kind", COPIES_MAX)
+def test_a_row_of_200_megabytes_is_loaded_once(kind: str, pool: Servers, tmp_path: Path) -> None:
+    assert_loaded_once(server_of(kind, pool), kind, 200, tmp_path)

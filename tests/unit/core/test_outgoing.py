@@ -4,8 +4,10 @@ from typing import Any
 
 import pytest
 from mappings import (
+    COLUMNS,
     column,
     known,
+    mapped,
     mapper,
     operations,
     outgoing,
@@ -13,8 +15,11 @@ from mappings import (
     records,
 )
 
+from sync_profiles.core.mapping import compile_mapping
 from sync_profiles.core.types import (
+    MappingSpec,
     Outgoing,
+    Profile,
     Property,
     Unmappable,
 )
@@ -26,6 +31,15 @@ def test_a_user_record_has_the_envelope_mixpanel_asks_for() -> None:
     )
     assert outgoing(mapper(ignore_time=True), {"plan": "pro"}).body == (
         b'{"$token":"T0KEN","$distinct_id":"1","$ip":"0","$ignore_time":true,"$set":{"plan":"pro"}}'
+    )
+
+
+def test_a_percent_sign_in_a_token_a_name_or_a_value_stays_one() -> None:
+    made = compile_mapping(MappingSpec(set={"50%b": column("plan")}), COLUMNS, ("id",), token="T%sN")
+    sent = outgoing(made, {"plan": "%d"}, known(("100%",)))
+    assert sent.body == (
+        b'{"$token":"T%sN","$distinct_id":"1","$ip":"0","$set":{"50%b":"%d"}},'
+        b'{"$token":"T%sN","$distinct_id":"1","$ip":"0","$unset":["100%"]}'
     )
 
 
@@ -128,6 +142,22 @@ def test_a_property_that_moves_to_another_operation_is_not_unset() -> None:
     made = mapper(set_once={"first": column("first")}, union={"roles": column("roles")})
     sent = outgoing(made, {"plan": "p", "first": "A", "roles": '["a"]'}, known(("plan", "first", "roles")))
     assert operations(sent) == {"$set": {"plan": "p"}, "$union": {"roles": ["a"]}}
+
+
+@pytest.mark.parametrize("wanted", [None, "json"])
+@pytest.mark.parametrize("name", ["plan", "settings"])
+def test_a_value_that_no_record_can_hold_is_rejected_with_its_size_before_it_is_encoded(name: str, wanted: Any) -> None:
+    made = mapper(set={"large": column(name, type=wanted), "email": column("email")})
+    large = '{"a":"' + "x" * 1_000_000 + '"}'
+    refused, other = mapped(made, {name: large}, {name: "1"})
+    assert isinstance(refused, Unmappable)
+    assert isinstance(other, Profile)
+    assert (refused.code, refused.reason) == (
+        "too_large",
+        f'column "{name}": holds {len(large):,} characters; Mixpanel takes records of at most 1,000,000 bytes',
+    )
+    part = mapper(set={"small": column("settings", path="b")})
+    assert isinstance(mapped(part, {"settings": large[:-1] + ',"b":1}'})[0], Profile)
 
 
 def test_a_record_over_the_size_limit_is_rejected_with_its_size() -> None:

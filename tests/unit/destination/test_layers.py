@@ -20,7 +20,7 @@ from sync_profiles.core.types import (
     Uncertain,
     Verdict,
 )
-from sync_profiles.destination.layers import Pace, Paced, Retrying, paced
+from sync_profiles.destination.layers import OnDemand, Pace, Paced, Retrying, paced
 
 AWAY = Uncertain("HTTP 502")
 
@@ -211,3 +211,23 @@ def test_retry_around_pace_lets_pace_see_every_429() -> None:
     assert pace.limit == 2
     layer.send(batch_of())
     assert pace.limit == 3
+
+
+# --- on demand -------------------------------------------------------------------------------------------------------
+
+
+def test_a_destination_is_made_by_the_first_batch_and_once_for_all_threads() -> None:
+    made: list[Scripted] = []
+
+    def make() -> Scripted:
+        made.append(Scripted([Accepted()] * 8))
+        return made[-1]
+
+    destination = OnDemand(make)
+    assert made == []
+    threads = [threading.Thread(target=destination.send, args=(batch_of(1),)) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(made) == 1
