@@ -18,8 +18,9 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 
+import discretion
 import pytest
 from heard import Heard
 from servers import LiveDatabase, Server, ServerMissingError, Servers, all_labels, labels
@@ -90,3 +91,20 @@ def mariadb_database(mariadb: Server) -> Iterator[LiveDatabase]:
 def sqlite_database(sqlite: Server) -> Iterator[LiveDatabase]:
     with sqlite.fresh_database() as fresh:
         yield fresh
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Whatever a test is about: it fails when it leaves a secret in a log, in its output or in a state."""
+    report = yield
+    if call.when == "call":
+        arguments = getattr(item, "funcargs", {})
+        leaks = list(discretion.told(report.sections))
+        if "tmp_path" in arguments:
+            values = not discretion.takes_values_for_ids(arguments)
+            leaks += discretion.kept(arguments["tmp_path"], values=values)
+        if leaks and report.outcome == "passed":
+            report.outcome, report.longrepr = "failed", f"a secret was left behind: {', '.join(leaks)}"
+    return report
