@@ -222,20 +222,18 @@ class _Reading:
 
 
 def _fingerprints(set_json: list[bytes], union_json: list[bytes] | None) -> list[bytes]:
-    if union_json is None:
-        return [_fingerprint(text) for text in set_json]
-    return [_fingerprint(text + union) for text, union in zip(set_json, union_json, strict=True)]
-
-
-def _fingerprint(canonical: bytes) -> bytes:
-    state = _blank_hash.copy()  # a fifth cheaper than a new one
-    state.update(canonical)
-    return state.digest()
+    texts = set_json if union_json is None else map(bytes.__add__, set_json, union_json)
+    prints = []
+    for text in texts:
+        state = _blank_hash.copy()  # a fifth cheaper than a new one
+        state.update(text)
+        prints.append(state.digest())
+    return prints
 
 
 def _digest(spec: MappingSpec, identity: Property, columns: Sequence[Column]) -> str:
     kinds = sorted((column.name, column.kind.value) for column in columns)
-    return _fingerprint(_ordered((spec, identity, kinds))).hex()
+    return _fingerprints([_ordered((spec, identity, kinds))], None)[0].hex()
 
 
 def _as_it_is(column: str) -> tuple[Property, ...]:

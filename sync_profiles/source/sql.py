@@ -41,7 +41,7 @@ from sync_profiles.source.walk import Walk, key_condition, labelled, latest, pos
 __all__ = ["Database", "Model", "ModelSpec", "SqlSource", "open_database", "open_source"]
 
 KEYS_A_STATEMENT = 500
-IDS_A_STATEMENT = 2000
+IDS_A_STATEMENT = 5000
 """A whole page: where no index helps, each statement reads the whole table."""
 BLOCK_PASSES_MAX = 3
 
