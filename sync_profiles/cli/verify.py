@@ -11,7 +11,7 @@ import click
 
 from sync_profiles.cli.command import Command, epilog
 from sync_profiles.cli.context import Settings
-from sync_profiles.cli.loading import load_config
+from sync_profiles.cli.loading import load_config, sync_names
 from sync_profiles.errors import UsageError, most_serious
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ class _Work(NamedTuple):
         "sync-profiles verify users --all --repair",
     ),
 )
-@click.argument("sync", required=False)
+@click.argument("sync", required=False, shell_complete=sync_names)
 @click.option("--sample", type=click.IntRange(min=1), metavar="N", help="So many profiles at random; default: 1000.")
 @click.option("--all", "everything", is_flag=True, help="Every known profile; interrupted, it goes on where it was.")
 @click.option("--key", "keys", multiple=True, metavar="K", help="The row with this primary key; may be repeated.")
