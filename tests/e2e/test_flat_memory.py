@@ -57,6 +57,7 @@ def cases_on(kind: str, *more: Case) -> list[Case]:
     return [FIRST, *([FIRST_XMIN] if kind == "postgres" else []), *more]
 
 
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_run_over_five_times_the_rows_takes_no_more_memory(kind: str, pool: Servers, tmp_path: Path) -> None:
     grown = grown_mb(server_of(kind, pool), (15_000, 75_000), cases_on(kind), tmp_path)
