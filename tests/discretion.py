@@ -10,8 +10,11 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from commands import Workplace
+from line import Line
+
 SECRETS = (
-    *("e2e0token0that0nobody0may0print0", "0123456789abcdef0123456789abcdef", "a-token-of-ours", "hunter2"),
+    *("e2e0token0that0nobody0may0print0", "0123456789abcdef0123456789abcdef", "a-token-of-ours"),
     *("wr0ng-secret", "sandbox-secret"),
 )
 STATE_SECRETS = (*SECRETS, "sandbox-token", "postgresql+psycopg2://", "mysql+pymysql://", "sqlite:///")
@@ -39,7 +42,8 @@ def kept(folder: Path, *, values: bool) -> Iterator[str]:
 
 def takes_values_for_ids(arguments: dict[str, Any]) -> bool:
     """Whether a test's distinct IDs are e-mail addresses or names."""
-    line, place = arguments.get("line"), arguments.get("place") or arguments.get("everywhere")
-    settings = str(vars(line).get("settings")) + str(vars(line).get("mapping")) if line is not None else ""
-    config = place.config.read_text() if place is not None and place.config.exists() else ""
-    return "distinct_id" in settings or "distinct_id" in config or (line is None and place is None)
+    lines = [one for one in arguments.values() if isinstance(one, Line)]
+    places = [one for one in arguments.values() if isinstance(one, Workplace)]
+    texts = [f"{line.settings}{line.mapping}" for line in lines]
+    texts += [place.config.read_text() for place in places if place.config.exists()]
+    return not texts or any("distinct_id" in text for text in texts)

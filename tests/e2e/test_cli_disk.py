@@ -61,7 +61,7 @@ def fail_at_every_write(place: Workplace, program: Forks, step: int) -> tuple[in
 
 
 def test_a_disk_that_refuses_writes_beyond_some_sizes(place: Workplace, program: Forks) -> None:
-    assert min(fail_at_every_write(place, program, 24_000)) > 1
+    assert min(fail_at_every_write(place, program, 40_000)) > 1
 
 
 @pytest.mark.proof

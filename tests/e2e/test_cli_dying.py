@@ -84,7 +84,7 @@ def die_everywhere(place: Workplace, program: Forks, how: How, step: int = 1) ->
     ]
 
 
-@pytest.mark.parametrize("step", [11])
+@pytest.mark.parametrize("step", [17])
 def test_a_run_may_die_at_some_points(place: Workplace, program: Forks, step: int) -> None:
     assert min(die_everywhere(place, program, "kill -9", step)) > 1
 

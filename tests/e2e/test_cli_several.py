@@ -163,9 +163,7 @@ def test_a_killed_run_leaves_no_lock_behind(place: Workplace) -> None:
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full on this system")
-@pytest.mark.parametrize(
-    "arguments", [("run", "--json"), ("run", "--dry-run"), ("status", "--json"), ("config", "show")]
-)
+@pytest.mark.parametrize("arguments", [("run", "--json"), ("config", "show")])
 def test_a_full_disk_behind_stdout_is_told_and_keeps_no_sync_from_running(
     place: Workplace, arguments: tuple[str, ...]
 ) -> None:

@@ -172,7 +172,7 @@ def workplace(servers: Servers, label: str, folder: Path) -> Iterator[Workplace]
         yield place
 
 
-@pytest.mark.parametrize(("label", "detect"), [load for load in LOADS if load[1] != "cursor"])
+@pytest.mark.parametrize(("label", "detect"), [load for load in LOADS if load[1] == "full"])
 def test_under_load_and_kills_the_runs_after_the_last_commit_make_all_equal(
     servers: Servers, program: Forks, tmp_path: Path, label: str, detect: str
 ) -> None:

@@ -9,7 +9,9 @@ import pytest
 
 
 def test_a_secret_that_was_printed_is_seen() -> None:
-    assert list(discretion.told([("Captured log call", "error: token hunter2")])) == ["'hunter2' in Captured log call"]
+    assert list(discretion.told([("Captured log call", "error: token wr0ng-secret")])) == [
+        "'wr0ng-secret' in Captured log call"
+    ]
     assert list(discretion.told([("Captured stdout call", "1 row sent")])) == []
 
 
