@@ -14,7 +14,8 @@ from typing import Any, TypeAlias
 
 import msgspec
 
-from sync_profiles.core.forms import INTEGER_MAX
+from sync_profiles.core.forms import INTEGER_MAX, canonical_json
+from sync_profiles.core.problems import ValueProblem
 from sync_profiles.core.records import RECORD_BYTES_MAX
 from sync_profiles.core.types import Kind, ValueType
 
@@ -73,6 +74,16 @@ def _server_json(values: Values, types: set[type]) -> Values | None:
         return list(map(msgspec.Raw, values))
     except UnicodeEncodeError:
         return None
+
+
+def _json(values: Values, types: set[type]) -> Values | None:
+    if types != {str} or max(map(len, values)) > RECORD_BYTES_MAX:
+        return None
+    try:
+        found = list(map(canonical_json, values))
+    except ValueProblem:
+        return None
+    return None if None in found else found
 
 
 def _instants(values: Values, types: set[type]) -> Values | None:
@@ -155,6 +166,9 @@ _CONVERSIONS: dict[tuple[Kind, ValueType | None], Convert] = {
     (Kind.DATE, None): _dates,
     (Kind.DATE, "date"): _dates,
     (Kind.DATE, "string"): _dates,
+    (Kind.JSON, None): _json,
+    (Kind.JSON, "json"): _json,
+    (Kind.TEXT, "json"): _json,
     (Kind.JSONB, None): _server_json,
     (Kind.JSONB, "json"): _server_json,
     (Kind.LIST, None): _server_json,

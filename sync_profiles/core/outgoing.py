@@ -7,13 +7,13 @@ from itertools import compress, repeat
 from typing import Any, TypeAlias
 
 import msgspec
-from msgspec import UNSET, Raw
+from msgspec import UNSET
 
 from sync_profiles.core.changes import Change
 from sync_profiles.core.problems import ValueProblem
 from sync_profiles.core.properties import Reader
 from sync_profiles.core.records import RECORD_BYTES_MAX, Envelope, Layout, encode, flaw, suspects
-from sync_profiles.core.types import DistinctId, Key, OnDelete, OnNull, Outgoing, Profile, Row, Shape, Unmappable
+from sync_profiles.core.types import DistinctId, Key, OnDelete, OnNull, Outgoing, Row, Shape, Unmappable
 
 PATTERNS_MAX = 10_000
 PROPERTIES_MAX = 2000  # Mixpanel: "attempts to add more will fail"
@@ -158,22 +158,19 @@ class Composer:
         encoded = [change.profile.set_json for change in changes]
         if self._set.inexact:
             rows = [change.profile.row for change in changes]
-            unlike = {index for _, reader in self._set.inexact for index in reader.unlike(rows)}
-            for index in unlike:
-                encoded[index] = self._as_sent(changes[index].profile)
+            unlike = sorted({index for _, reader in self._set.inexact for index in reader.unlike(rows)})
+            stored = self._as_stored([rows[index] for index in unlike], [encoded[index] for index in unlike])
+            for index, as_stored in zip(unlike, stored, strict=True):
+                encoded[index] = as_stored
         return encoded
 
-    def _as_sent(self, profile: Profile) -> bytes:
-        """The ``$set`` object with every value as it is stored, where that is not its canonical form."""
+    def _as_stored(self, rows: Sequence[Row], canonical: Sequence[bytes]) -> list[bytes]:
+        """The ``$set`` objects with every value as it is stored, where that is not its canonical form."""
         layout = self._set.layout
-        values = layout.split(profile.set_json)
-        changed: list[Any] | None = None
-        for index, reader in self._set.inexact:
-            value = reader.sent(profile.row)
-            if not _alike(value, values[index]):
-                changed = changed or list(values)
-                changed[index] = value
-        return layout.encode(changed) if changed else profile.set_json
+        columns: list[Sequence[Any]] = list(zip(*map(layout.split, canonical), strict=True))
+        for index, reader in self._set.inexact if rows else ():
+            columns[index] = list(map(reader.sent, rows))
+        return layout.encode_page(columns, len(rows))
 
     def _once_parts(self, rows: Sequence[Row]) -> list[_Part | None]:
         """``$set_once`` of each row; None where it has to be looked at by itself."""
@@ -215,10 +212,6 @@ class Composer:
         if every_null and not self._skip_nulls:
             unset.update((name, None) for name in self._nullable if name not in present and name not in quiet)
         return list(unset), kept
-
-
-def _alike(one: Any, other: Any) -> bool:
-    return one is other or (type(one) is Raw and type(other) is Raw and bytes(one) == bytes(other))
 
 
 def _part(operation: Operation, row: Row, *, empty: bool = True) -> _Part:
