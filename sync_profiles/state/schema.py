@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+import msgspec
 import sqlalchemy as sa
 
 from sync_profiles.errors import StateError
@@ -144,7 +145,27 @@ def _add_verification(connection: sa.Connection) -> None:
     )
 
 
-MIGRATIONS: tuple[Migration, ...] = (_add_verification,)
+def _columns_in_flight(connection: sa.Connection) -> None:
+    """What is in flight was written down profile by profile, and is so column by column now."""
+    rows = connection.exec_driver_sql("SELECT sync_id, number, profiles FROM inflight").all()
+    for sync_id, number, blob in rows:
+        profiles = msgspec.msgpack.decode(blob)
+        keys, ids, shape_ids, removals, causes = map(list, zip(*profiles, strict=True)) if profiles else ([],) * 5
+        flying = msgspec.msgpack.encode(
+            [
+                keys,
+                ids,
+                shape_ids,
+                [index for index, removal in enumerate(removals) if removal],
+                {index: cause for index, cause in enumerate(causes) if cause},
+            ]
+        )
+        connection.exec_driver_sql(
+            "UPDATE inflight SET profiles = ? WHERE sync_id = ? AND number = ?", (flying, sync_id, number)
+        )
+
+
+MIGRATIONS: tuple[Migration, ...] = (_add_verification, _columns_in_flight)
 """``MIGRATIONS[i]`` leads from version ``i + 1`` to ``i + 2``; the tables above are always the newest version."""
 
 

@@ -16,8 +16,8 @@ from sync_profiles.sandbox.faults import Fault
 
 REPEATED_MAX = 2 * 4 * 500
 """What was in flight when the run was killed, and as much again whose answers had only just come."""
-IN_DOUBT_MAX = 3 * 4 * 500
-"""Those, and what was written down as about to leave."""
+IN_DOUBT_MAX = REPEATED_MAX + 5000
+"""Those, and a page of rows that was written down as about to leave."""
 SMALL_REQUESTS = "records_per_request = 500\n"
 CURSOR = 'table = "users"\ncursor = "updated_at"\n'
 SLOW = Fault("slow", times=None, seconds=0.05)

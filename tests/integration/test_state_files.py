@@ -13,6 +13,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 import builders as make
+import msgspec
 import pytest
 import sqlalchemy as sa
 from summaries import a_summary
@@ -312,6 +313,24 @@ def test_a_state_of_the_first_version_can_be_looked_at_and_becomes_one_of_today(
         store.sync("users").keep_verification(progress)
     with opened(path, read_only=True) as store:
         assert store.reader("users").verification() == progress
+
+
+def test_what_was_in_flight_in_a_state_of_the_first_version_is_looked_at_again(path: Path) -> None:
+    """Then it was written down profile by profile."""
+    a_state(path)
+    first = msgspec.msgpack.encode(
+        [["1", None, 1, False, ""], ["2", "two", 1, False, ""], ["3", None, 1, True, "deleted"]]
+    )
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("DROP TABLE verification")
+        connection.execute("PRAGMA user_version = 1")
+        sync_id = connection.execute("SELECT id FROM sync").fetchone()[0]
+        connection.execute("INSERT INTO inflight (sync_id, number, profiles) VALUES (?, 1, ?)", (sync_id, first))
+    with opened(path) as store:
+        state = store.sync("users")
+        assert state.begin_run("next", NOW).interrupted == 3
+        found = {(row.kind, row.key, row.distinct_id) for row in state.due(10, NOW)}
+    assert found == {("row", "1", "1"), ("row", "2", "two"), ("gone", "3", "3")}
 
 
 # --- disks ---------------------------------------------------------------------------------------------------------
