@@ -122,7 +122,10 @@ class SQLite(Dialect):
         columns = tuple(Column(row[1], _kind(row[2]), row[2] or "untyped") for row in found if row[6] != 1)
         primary = tuple(row[1] for row in sorted(found, key=lambda row: row[5]) if row[5])
         unique = [primary] if primary else []
-        for index in connection.exec_driver_sql(f"PRAGMA {prefix}index_list({_quoted(table)})").all():
+        indexes = connection.exec_driver_sql(f"PRAGMA {prefix}index_list({_quoted(table)})").all()
+        # INTEGER PRIMARY KEY is the row's own number and needs no index; any other key may be NULL unless it says not.
+        certain = all(index[3] != "pk" for index in indexes) or all(row[3] for row in found if row[5])
+        for index in indexes:
             if index[2] and not index[4]:
                 parts = connection.exec_driver_sql(f"PRAGMA {prefix}index_info({_quoted(index[1])})").all()
                 if all(part[1] >= 0 for part in parts):
@@ -130,7 +133,7 @@ class SQLite(Dialect):
         kind = connection.exec_driver_sql(
             f"SELECT type FROM {prefix}sqlite_master WHERE name = ?", (table,)
         ).scalar_one()
-        return Described(columns, schema, primary, tuple(dict.fromkeys(unique)), kind == "table", null_keys=True)
+        return Described(columns, schema, primary, tuple(dict.fromkeys(unique)), kind == "table", null_keys=not certain)
 
     def query_columns(self, connection: sa.Connection, statement: str) -> tuple[Column, ...]:
         """Names only: the driver tells no types of a query."""

@@ -54,6 +54,23 @@ def test_a_table_tells_its_columns_its_key_and_what_is_unique(database: LiveData
     assert model.certain_key == (database.kind != "sqlite")
 
 
+@pytest.mark.parametrize(
+    ("key", "certain"),
+    [
+        ("id INTEGER PRIMARY KEY", True),
+        ("id INTEGER PRIMARY KEY AUTOINCREMENT", True),
+        ("id INT PRIMARY KEY", False),
+        ("id TEXT PRIMARY KEY", False),
+        ("id TEXT NOT NULL PRIMARY KEY", True),
+        ("id INT NOT NULL, part INT, PRIMARY KEY (id, part)", False),
+        ("id INT NOT NULL, part INT NOT NULL, PRIMARY KEY (id, part)", True),
+    ],
+)
+def test_sqlite_lets_null_into_most_primary_keys(sqlite_database: LiveDatabase, key: str, certain: bool) -> None:
+    sqlite_database.execute(f"CREATE TABLE users ({key})")
+    assert model_of(sqlite_database).certain_key == certain
+
+
 def test_an_index_of_some_rows_or_of_an_expression_makes_no_column_unique(database: LiveDatabase) -> None:
     database.execute("CREATE TABLE users (id int PRIMARY KEY, email varchar(50), deleted int)")
     if database.kind not in {"mariadb", "mysql"}:
