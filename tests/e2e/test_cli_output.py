@@ -228,16 +228,16 @@ def watched(place: Workplace, *arguments: str, **environ: str) -> tuple[int, str
 
 
 def test_on_a_terminal_there_is_a_bar_and_a_closing_line(place: Workplace) -> None:
-    place.fill(3000)
+    place.fill(12_000)  # several pages: a rate takes two
     place.sandbox.faults.add(Fault("slow", times=None, seconds=0.3))
     code, painted = watched(place, "run")
     assert code == 0
-    assert "3,000 of 3,000 rows" in painted
+    assert "12,000 of 12,000 rows" in painted
     assert "rows/s" in painted
     assert "\x1b[?25h" in painted, "the cursor comes back"
     *_, result, how = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", painted).strip().splitlines()
-    assert result.startswith("✓ users: ok, 3,000 profiles sent in ")
-    assert how.strip().startswith("3,000 rows read (first run), 0 unchanged; 3 requests of ")
+    assert result.startswith("✓ users: ok, 12,000 profiles sent in ")
+    assert how.strip().startswith("12,000 rows read (first run), 0 unchanged; ")
 
 
 def test_a_failure_on_a_terminal_is_told_once_with_its_cure(place: Workplace) -> None:
