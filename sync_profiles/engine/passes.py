@@ -160,8 +160,10 @@ class Pass:
         self, keys: Sequence[Key], known: Mapping[Key, Known], waiting: Mapping[Key, PendingRow], now: float
     ) -> list[PendingRow]:
         """ "gone" rows for what Mixpanel was given, or may have been given by a request without an answer."""
-        if self._parts.policy.on_delete == "ignore":
-            known = {key: held for key, held in known.items() if key in waiting or held.fingerprint != UNCERTAIN}
+        if self._parts.policy.on_delete == "ignore":  # of use only where the profile may become uncertain by that
+            wander = not self._parts.mapper.id_is_key
+            certain = {key for key, held in known.items() if wander and held.fingerprint != UNCERTAIN}
+            known = {key: held for key, held in known.items() if key in waiting or key in certain}
         ids = {key: known[key].distinct_id for key in keys if key in known}
         maybe = [
             gone_row(key, row.distinct_id, row.shape, UNANSWERED, now, not_before=late_until(row))

@@ -24,6 +24,7 @@ from world_state import FileStore, MemoryStore, WatchedState
 from world_table import Table
 from world_writers import Habits, Writers
 
+from sync_profiles.core.gone import UNCERTAIN
 from sync_profiles.core.mapping import compile_mapping
 from sync_profiles.core.scanplan import lookback_s
 from sync_profiles.core.types import Batch, Identity, Kind, Limit, MappingSpec, Outgoing, Property, Settlement
@@ -275,7 +276,7 @@ class World:
             self.in_flight.pop(number, None)
         for entry in settlement.acknowledged:
             self.doubtful.discard(entry.key)
-            self.clean[entry.key] = self._sent.get(entry.key)
+            self.clean[entry.key] = None if entry.fingerprint == UNCERTAIN else self._sent.get(entry.key)
         for row in settlement.pending:
             self.doubtful.add(row.key)
         for batch in settlement.dispatched:
