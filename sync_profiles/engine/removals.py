@@ -89,7 +89,8 @@ class Removals:
             if row.attempts and held is not None:
                 forgotten.append(key)
             if row.attempts or held is None or held.run != self._run or not set(row.shape) <= set(held.shape):
-                shape = written(row.shape, distinct_id, inherited.get(key, waiting.get(key)))
+                there = row.shape if held is None else tuple(dict.fromkeys(held.shape + row.shape))
+                shape = written(there, distinct_id, inherited.get(key, waiting.get(key)))
                 inherited[key] = sent_whole(key, distinct_id, shape, now)
         pending = list(inherited.values())
         self._state.settle(Settlement(forgotten=forgotten, resolved=_resolved(rows), pending=pending), now)
