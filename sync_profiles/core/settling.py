@@ -48,7 +48,10 @@ def settlement_of(step: Step, *, now: float, waiting: Mapping[Key, PendingRow]) 
             for profile in profiles
             if not _removal(profile)
         ]
-    pending += [refused_row(profile, reason, now, waiting.get(profile.key)) for profile, reason in step.rejected]
+    for profile, reason in step.rejected:
+        # One that was refused in the end, but of which an earlier attempt may still be applied, is both.
+        row_of = failing_row if profile.doubt == "late" else refused_row
+        pending.append(row_of(profile, reason, now, waiting.get(profile.key)))
     pending += [failing_row(profile, reason, now, waiting.get(profile.key)) for profile, reason in step.failing]
     return Settlement(acknowledged=acknowledged, forgotten=forgotten, resolved=resolved, pending=pending)
 

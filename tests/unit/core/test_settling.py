@@ -6,7 +6,7 @@ import builders as make
 import pytest
 
 from sync_profiles.core.gone import DELETE_AGAIN, REKEYED
-from sync_profiles.core.pending import SECOND_LOOK_S
+from sync_profiles.core.pending import SECOND_LOOK_S, late_until
 from sync_profiles.core.settling import merged, settlement_of
 from sync_profiles.core.types import Acknowledged, InFlight, Settlement
 from sync_profiles.core.verdict import Step
@@ -59,6 +59,12 @@ def test_a_refused_row_waits_longer_each_time(before, attempts, since, wait_h):
     (row,) = settle(Step(rejected=((make.outgoing(), "bad"),)), waiting={"1": before} if before else {}).pending
     assert (row.attempts, row.since, row.next_try_at) == (attempts, since, NOW + wait_h * 3600)
     assert row.fingerprint == make.outgoing().fingerprint
+
+
+def test_a_refused_row_of_which_an_earlier_attempt_may_come_late_is_remembered_as_such():
+    (row,) = settle(Step(rejected=((make.outgoing(doubt="late"), "bad"),))).pending
+    assert (row.rejected, row.reason, row.fingerprint) == (True, "bad", make.outgoing().fingerprint)
+    assert late_until(row) == NOW + SECOND_LOOK_S
 
 
 def test_a_deleted_profile_is_forgotten_and_deleted_once_more_in_the_next_run():
