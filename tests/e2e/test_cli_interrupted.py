@@ -20,7 +20,7 @@ IN_DOUBT_MAX = REPEATED_MAX + 5000
 """Those, and a page of rows that was written down as about to leave."""
 SMALL_REQUESTS = "records_per_request = 500\n"
 CURSOR = 'table = "users"\ncursor = "updated_at"\n'
-SLOW = Fault("slow", times=None, seconds=0.05)
+SLOW = Fault("slow", times=None, seconds=0.1)
 WITHIN_S = 30
 CODES = {signal.SIGKILL: -9, signal.SIGTERM: 143, signal.SIGINT: 130}
 
@@ -63,11 +63,11 @@ def test_killed_in_the_first_run_after_a_bulk_update_and_in_a_backfill_nothing_i
 
 
 def test_told_to_stop_at_any_stage_what_was_acknowledged_is_never_sent_again(everywhere: Workplace) -> None:
-    interrupt_every_stage(everywhere, signal.SIGTERM, 6000)
+    interrupt_every_stage(everywhere, signal.SIGTERM, 12_000)
 
 
 def test_ctrl_c_is_as_orderly(place: Workplace) -> None:
-    interrupt_every_stage(place, signal.SIGINT, 6000)
+    interrupt_every_stage(place, signal.SIGINT, 12_000)
 
 
 def test_killed_again_and_again_a_run_still_comes_to_its_end(place: Workplace) -> None:
