@@ -13,11 +13,12 @@ from itertools import islice
 import msgspec
 
 from sync_profiles.core import guards
-from sync_profiles.core.gone import DELETE_AGAIN, DELETED, REKEYED, left_alone
+from sync_profiles.core.gone import DELETE_AGAIN, DELETED, REKEYED, UNCERTAIN, left_alone
 from sync_profiles.core.guards import Stopped
 from sync_profiles.core.pending import sent_whole, written
 from sync_profiles.core.ports import State
 from sync_profiles.core.types import (
+    Acknowledged,
     DistinctId,
     Key,
     Known,
@@ -93,7 +94,28 @@ class Removals:
                 shape = written(there, distinct_id, inherited.get(key, waiting.get(key)))
                 inherited[key] = sent_whole(key, distinct_id, shape, now)
         pending = list(inherited.values())
+        self._remember([row for row in rows if not row.attempts], use, now)
         self._state.settle(Settlement(forgotten=forgotten, resolved=_resolved(rows), pending=pending), now)
+
+    def _remember(self, dropped: Sequence[PendingRow], use: Use, now: float) -> None:
+        """What a dropped removal would have unset is unset by the one that comes when the last key leaves the ID."""
+        owners = [(row, key) for row in dropped for key in sorted(use.leaving(row))]
+        if not owners:
+            return
+        keys = [key for _, key in owners]
+        known, waiting = self._state.known(keys), self._state.waiting(keys)
+        richer: dict[Key, Acknowledged] = {}
+        for row, key in owners:
+            held = known.get(key)
+            if held is None or held.distinct_id != row.distinct_id:
+                continue
+            before = richer[key].shape if key in richer else held.shape
+            shape = tuple(dict.fromkeys(before + row.shape))
+            if shape != before:
+                richer[key] = Acknowledged(key, held.distinct_id, UNCERTAIN, shape)
+        if richer:
+            kept = [waiting[key] for key in richer if key in waiting]
+            self._state.settle(Settlement(acknowledged=list(richer.values()), pending=kept), now)
 
     def guard(self, wanted: Sequence[PendingRow]) -> Stopped | None:
         """Whether so many removals want a decision first; a repeated delete was decided on before."""

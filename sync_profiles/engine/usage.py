@@ -40,6 +40,11 @@ class Use(msgspec.Struct, frozen=True):
         """Is the profile another's now, so that the key of this removal is not known by it any more?"""
         return row.key not in self.living or bool(self.owners.get(row.distinct_id or "", set()) - {row.key})
 
+    def leaving(self, row: PendingRow) -> set[Key]:
+        """Keys that Mixpanel was given with the ID of this removal and whose row has another one now."""
+        distinct_id = row.distinct_id or ""
+        return self.owners.get(distinct_id, set()) - self.rows.get(distinct_id, set())
+
     def heirs(self, row: PendingRow) -> set[Key]:
         """Whose profile this removal, had or has it been sent, would be about.
 
