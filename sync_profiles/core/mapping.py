@@ -17,7 +17,7 @@ from sync_profiles.core.changes import Change
 from sync_profiles.core.comparing import Wanted
 from sync_profiles.core.distinct_ids import id_problems
 from sync_profiles.core.mapping_rules import mapping_problems
-from sync_profiles.core.outgoing import Composer, Operation
+from sync_profiles.core.outgoing import SLICE_ROWS, Composer, Operation
 from sync_profiles.core.problems import ValueProblem
 from sync_profiles.core.properties import Columns, Converted, Reader, reader, text_reader, union_reader
 from sync_profiles.core.records import Envelope, encode, flaw, suspects
@@ -101,25 +101,31 @@ class Mapper:
 
         Every row ends in exactly one of the three (promise 3).
         """
-        rows = page.rows
-        if not rows:
-            return MappedPage(())
-        reading = _Reading(rows)
+        mapped: list[Mapped] = []
+        warnings: dict[tuple[str, str], None] = {}
+        for start in range(0, len(page.rows), SLICE_ROWS):
+            end = start + SLICE_ROWS
+            mapped += self._slice(Page(page.keys[start:end], page.rows[start:end]), warnings)
+        return MappedPage(mapped, tuple(warnings))
+
+    def _slice(self, page: Page, warnings: dict[tuple[str, str], None]) -> list[Mapped]:
+        reading = _Reading(page.rows, warnings)
         absent: dict[int, Shape] = {}
         set_json = reading.encoded(self._set, absent)
         prints = _fingerprints(set_json, reading.encoded(self._union) if self._union.readers else None)
         ids = page.keys if self._keys_are_ids else reading.converted(self.identity).values
         reading.reject_ids(self.identity, ids)
-        mapped: list[Mapped] = list(map(Profile, page.keys, ids, prints, set_json, rows))
+        mapped: list[Mapped] = list(map(Profile, page.keys, ids, prints, set_json, page.rows))
         for index, names in absent.items():
-            mapped[index] = Profile(page.keys[index], ids[index], prints[index], set_json[index], rows[index], names)
+            row = page.rows[index]
+            mapped[index] = Profile(page.keys[index], ids[index], prints[index], set_json[index], row, names)
         for index, (code, reason) in reading.problems.items():
             mapped[index] = Unmappable(page.keys[index], reading.well_formed(ids, index), code, reason)
         if self._deleted is not None:
             place, column = self._deleted
             for index in deleted_rows(column.kind, reading.columns[place]):
                 mapped[index] = SoftDeleted(page.keys[index])
-        return MappedPage(mapped, tuple(reading.warnings))
+        return mapped
 
     def outgoing(
         self, profile: Profile, known: Known | None, *, prior: Shape = (), every_null: bool = False
@@ -159,13 +165,13 @@ class Mapper:
 
 
 class _Reading:
-    """One page while it is mapped: what was found wrong, by row, and what is worth a warning."""
+    """A slice of a page while it is mapped: what was found wrong, by row, and what is worth a warning."""
 
-    def __init__(self, rows: Sequence[Row]) -> None:
+    def __init__(self, rows: Sequence[Row], warnings: dict[tuple[str, str], None]) -> None:
         self.rows = rows
         self.columns: Columns = tuple(zip(*rows, strict=True))
         self.problems: dict[int, tuple[str, str]] = {}
-        self.warnings: dict[tuple[str, str], None] = {}
+        self.warnings = warnings
         self._bad_ids: set[int] = set()
 
     def converted(self, source: Reader) -> Converted:

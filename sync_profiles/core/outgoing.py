@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from itertools import compress, repeat
+from itertools import chain, compress, repeat
 from typing import Any, TypeAlias
 
 import msgspec
@@ -12,10 +12,24 @@ from msgspec import UNSET
 from sync_profiles.core.changes import Change
 from sync_profiles.core.problems import ValueProblem
 from sync_profiles.core.properties import Reader
-from sync_profiles.core.records import RECORD_BYTES_MAX, Envelope, Layout, encode, flaw, suspects
+from sync_profiles.core.records import (
+    RECORD_BYTES_MAX,
+    SET,
+    SET_ONCE,
+    UNION,
+    Envelope,
+    Layout,
+    Piece,
+    encode,
+    flaw,
+    suspects,
+)
 from sync_profiles.core.types import DistinctId, Key, OnDelete, OnNull, Outgoing, Row, Shape, Unmappable
 
 PATTERNS_MAX = 10_000
+SLICE_ROWS = 1000
+"""The values of so many rows stay in the processor's cache while they are looked at column by column."""
+
 PROPERTIES_MAX = 2000  # Mixpanel: "attempts to add more will fail"
 
 
@@ -50,22 +64,19 @@ _NOTHING = _Part()
 
 
 class _Form(msgspec.Struct, frozen=True, gc=False):
-    """How the profiles of one pattern are sent: a template for each record, and ``template`` for them all.
+    """How the profiles of one pattern are sent: the pieces of each record, and of the records joined by commas."""
 
-    Each takes the distinct ID, then a payload if it is a ``$set`` (with ``sets``), ``$set_once`` or ``$union``; the
-    last ``bare`` ones take the ID alone.
-    """
-
-    records: tuple[bytes, ...]
-    template: bytes
+    records: tuple[tuple[Piece, ...], ...]
+    pieces: tuple[Piece, ...]
     shape: Shape
-    sets: bool
-    bare: int
 
 
 _Pattern: TypeAlias = tuple[Shape, Shape, Shape, Shape, Shape | None, Shape, bool]
 """What decides how a profile is sent, its values aside: ``Profile.absent``, the names in ``$set_once`` and ``$union``,
 those that are quiet, ``Known.shape`` if it is known, ``Change.prior``, ``Change.every_null``. Rows share a few."""
+
+_Columns: TypeAlias = Sequence[Sequence[bytes]]
+"""What differs from profile to profile, by place: encoded IDs, ``$set``, ``$set_once`` and ``$union`` objects."""
 
 
 class Composer:
@@ -83,17 +94,10 @@ class Composer:
         self.names: Shape = (*set_.layout.names, *set_once.layout.names, *union.layout.names)
 
     def outgoing(self, changes: Sequence[Change]) -> list[Outgoing | Unmappable]:
-        """See ``Mapper.outgoing``; values are converted for all changes at once where that can be done."""
-        fresh = [change.profile.row for change in changes if change.known is None] if self._once.readers else []
-        once_parts = iter(self._once_parts(fresh) if fresh else ())
+        """See ``Mapper.outgoing``; for all changes at once, because that is much cheaper."""
         composed: list[Outgoing | Unmappable] = []
-        for change, set_json in zip(changes, self._set_jsons(changes), strict=True):
-            profile = change.profile
-            once = next(once_parts, _NOTHING) if change.known is None else _NOTHING
-            try:
-                composed.append(self._composed(change, set_json, once or _part(self._once, profile.row)))
-            except _Refused as refusal:
-                composed.append(Unmappable(profile.key, profile.distinct_id, refusal.code, refusal.reason))
+        for start in range(0, len(changes), SLICE_ROWS):
+            composed += self._slice(changes[start : start + SLICE_ROWS])
         return composed
 
     def removal(self, key: Key, distinct_id: DistinctId, shape: Shape, policy: OnDelete) -> Outgoing:
@@ -107,24 +111,38 @@ class Composer:
             body = self._envelope.record(encode(distinct_id), "$unset", encode(shape or self.names))
         return Outgoing(key, distinct_id, None, shape, body, 1, delete=delete)
 
-    def _composed(self, change: Change, set_json: bytes, once: _Part) -> Outgoing:
-        profile, known = change.profile, change.known
-        union = _part(self._union, profile.row, empty=False) if self._union.readers else _NOTHING
-        shape = known.shape if known is not None else None
-        pattern = profile.absent, once.names, union.names, union.quiet, shape, change.prior, change.every_null
-        form = self._forms.get(pattern) or self._new_form(pattern)
-        encoded_id = encode(profile.distinct_id)
-        parts: tuple[bytes, ...] = (encoded_id, set_json) if form.sets else ()
-        if once.names:
-            parts += (encoded_id, once.encoded)
-        if union.names:
-            parts += (encoded_id, union.encoded)
-        if form.bare:
-            parts += (encoded_id,) * form.bare
-        body = form.template % parts
-        if len(body) > RECORD_BYTES_MAX or len(form.shape) > PROPERTIES_MAX:
-            _check_limits(form, parts)
-        return Outgoing(profile.key, profile.distinct_id, profile.fingerprint, form.shape, body, len(form.records))
+    def _slice(self, changes: Sequence[Change]) -> list[Outgoing | Unmappable]:
+        refused: dict[int, _Refused] = {}
+        once, union = self._once_parts(changes, refused), self._union_parts(changes, refused)
+        forms = [self._forms.get(pattern) or self._new_form(pattern) for pattern in map(_pattern, changes, once, union)]
+        columns = (
+            [encode(change.profile.distinct_id) for change in changes],
+            self._set_jsons(changes),
+            [part.encoded for part in once],
+            [part.encoded for part in union],
+        )
+        bodies = _bodies(forms, columns)
+        self._check(forms, bodies, columns, refused)
+        composed: list[Outgoing | Unmappable] = [
+            Outgoing(profile.key, profile.distinct_id, profile.fingerprint, form.shape, body, len(form.records))
+            for profile, form, body in zip((change.profile for change in changes), forms, bodies, strict=True)
+        ]
+        for index, refusal in refused.items():
+            profile = changes[index].profile
+            composed[index] = Unmappable(profile.key, profile.distinct_id, refusal.code, refusal.reason)
+        return composed
+
+    def _check(
+        self, forms: Sequence[_Form], bodies: Sequence[bytes], columns: _Columns, refused: dict[int, _Refused]
+    ) -> None:
+        if max(map(len, bodies), default=0) <= RECORD_BYTES_MAX and len(self.names) <= PROPERTIES_MAX:
+            return
+        for index, (form, body) in enumerate(zip(forms, bodies, strict=True)):
+            if len(body) > RECORD_BYTES_MAX or len(form.shape) > PROPERTIES_MAX:
+                try:
+                    _check_limits(form, [column[index] for column in columns])
+                except _Refused as refusal:
+                    refused.setdefault(index, refusal)
 
     def _new_form(self, pattern: _Pattern) -> _Form:
         if len(self._forms) >= PATTERNS_MAX:
@@ -142,16 +160,15 @@ class Composer:
         if (before and before != given) or (every_null and len(given) < len(self.names)):
             unset, kept = self._absent(before, set(given), quiet, every_null=every_null)
             shape = tuple(filter({*given, *kept}.__contains__, self.names)) if kept else given
-        template = self._envelope.template
-        operations = (("$set", names), ("$set_once", once), ("$union", union))
-        records = [template(operation) for operation, sent in operations if sent]
-        filled = len(records)
+        pieces = self._envelope.pieces
+        operations = (("$set", SET, names), ("$set_once", SET_ONCE, once), ("$union", UNION, union))
+        records = [pieces(operation, place) for operation, place, sent in operations if sent]
         if unset:
-            records.append(template("$unset", encode(unset)))
+            records.append(pieces("$unset", encode(unset)))
         if not names and (not records or (known is None and not (once or union))):
             # Without a $set, a $set_once or a $union nothing is sure to make a new profile exist.
-            records.append(template("$set", b"{}"))
-        return _Form(tuple(records), b",".join(records), shape, bool(names), len(records) - filled)
+            records.append(pieces("$set", b"{}"))
+        return _Form(tuple(records), _joined(records), shape)
 
     def _set_jsons(self, changes: Sequence[Change]) -> list[bytes]:
         """The ``$set`` objects as they are sent; nearly always that is their canonical form."""
@@ -172,7 +189,24 @@ class Composer:
             columns[index] = list(map(reader.sent, rows))
         return layout.encode_page(columns, len(rows))
 
-    def _once_parts(self, rows: Sequence[Row]) -> list[_Part | None]:
+    def _once_parts(self, changes: Sequence[Change], refused: dict[int, _Refused]) -> Sequence[_Part]:
+        """``$set_once`` of those that were never acknowledged, nothing of the others."""
+        fresh = [index for index, change in enumerate(changes) if change.known is None] if self._once.readers else []
+        if not fresh:
+            return [_NOTHING] * len(changes)
+        rows = [changes[index].profile.row for index in fresh]
+        parts = [_NOTHING] * len(changes)
+        for index, part, row in zip(fresh, self._whole_once(rows), rows, strict=True):
+            parts[index] = part if part is not None else _tried(self._once, row, index, refused)
+        return parts
+
+    def _union_parts(self, changes: Sequence[Change], refused: dict[int, _Refused]) -> Sequence[_Part]:
+        if not self._union.readers:
+            return [_NOTHING] * len(changes)
+        rows = [change.profile.row for change in changes]
+        return [_tried(self._union, row, index, refused, empty=False) for index, row in enumerate(rows)]
+
+    def _whole_once(self, rows: Sequence[Row]) -> list[_Part | None]:
         """``$set_once`` of each row; None where it has to be looked at by itself."""
         columns = tuple(zip(*rows, strict=True))
         converted = [reader.read(rows, columns) for reader in self._once.readers]
@@ -214,6 +248,44 @@ class Composer:
         return list(unset), kept
 
 
+def _pattern(change: Change, once: _Part, union: _Part) -> _Pattern:
+    known = change.known.shape if change.known is not None else None
+    return change.profile.absent, once.names, union.names, union.quiet, known, change.prior, change.every_null
+
+
+def _joined(records: Sequence[tuple[Piece, ...]]) -> tuple[Piece, ...]:
+    """The pieces of the records with commas between them; as few as there can be."""
+    joined: list[Piece] = []
+    for piece in chain.from_iterable((b",", *record) if index else record for index, record in enumerate(records)):
+        if joined and isinstance(piece, bytes) and isinstance(joined[-1], bytes):
+            joined[-1] += piece
+        else:
+            joined.append(piece)
+    return tuple(joined)
+
+
+def _bodies(forms: Sequence[_Form], columns: _Columns) -> list[bytes]:
+    """The records of each profile, filled in; those of one form together."""
+    alike: dict[int, list[int]] = {}
+    for index, form in enumerate(map(id, forms)):
+        alike.setdefault(form, []).append(index)
+    bodies = [b""] * len(forms)
+    for indexes in alike.values():
+        picked = columns if len(alike) == 1 else [[column[index] for index in indexes] for column in columns]
+        filled = (picked[piece] if isinstance(piece, int) else repeat(piece) for piece in forms[indexes[0]].pieces)
+        for index, body in zip(indexes, map(b"".join, zip(*filled, strict=False)), strict=True):
+            bodies[index] = body
+    return bodies
+
+
+def _tried(operation: Operation, row: Row, index: int, refused: dict[int, _Refused], *, empty: bool = True) -> _Part:
+    try:
+        return _part(operation, row, empty=empty)
+    except _Refused as refusal:
+        refused.setdefault(index, refusal)
+        return _NOTHING
+
+
 def _part(operation: Operation, row: Row, *, empty: bool = True) -> _Part:
     """An operation of one row, as sent; with ``empty`` False empty lists are left out and stand in ``quiet``."""
     values = [_sent(reader, row) for reader in operation.readers]
@@ -247,12 +319,10 @@ def _check_text(readers: Sequence[Reader], values: Sequence[Any]) -> None:
             raise _Refused(problem.code, f"{reader.place}: {problem.text}")
 
 
-def _check_limits(form: _Form, parts: tuple[bytes, ...]) -> None:
-    rest, sizes = list(parts), []
-    for record in form.records:
-        taken = record.count(b"%b")
-        sizes.append(len(record % tuple(rest[:taken])))
-        del rest[:taken]
+def _check_limits(form: _Form, values: Sequence[bytes]) -> None:
+    sizes = (
+        sum(len(values[piece] if isinstance(piece, int) else piece) for piece in record) for record in form.records
+    )
     largest = max(sizes)
     if largest > RECORD_BYTES_MAX:
         raise _Refused("too_large", f"a record of {largest:,} bytes; Mixpanel takes at most {RECORD_BYTES_MAX:,}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 import msgspec
 from msgspec import UNSET
@@ -15,6 +15,12 @@ from sync_profiles.core.types import DistinctId
 RECORD_BYTES_MAX = 1_000_000  # Mixpanel: 1 MB a record
 
 OPERATIONS = ("$set", "$set_once", "$union", "$unset")
+
+Place: TypeAlias = int
+Piece: TypeAlias = bytes | Place
+"""A part of a record: its bytes, or the place of what differs from profile to profile."""
+
+ID, SET, SET_ONCE, UNION = range(4)
 
 encode = msgspec.json.Encoder().encode
 _ESCAPE = re.compile(rb"\\u(?:0000|[dD][89a-fA-F])")
@@ -68,11 +74,9 @@ class Envelope:
         """One record; ``encoded_id`` is the distinct ID as JSON, ``payload`` the operation's encoded value."""
         return b"%b%b%b%b}" % (self._start, encoded_id, self._middle[operation], payload)
 
-    def template(self, operation: str, payload: bytes | None = None) -> bytes:
-        """``record`` to be filled by ``%``: with the encoded ID, and the encoded payload unless it is given here."""
-        start, middle = (text.replace(b"%", b"%%") for text in (self._start, self._middle[operation]))
-        end = b"%b" if payload is None else payload.replace(b"%", b"%%")
-        return start + b"%b" + middle + end + b"}"
+    def pieces(self, operation: str, payload: bytes | Place) -> tuple[Piece, ...]:
+        """``record`` to be filled in: what stands for the encoded ID, and for a payload unless it is given here."""
+        return (self._start, ID, self._middle[operation], payload, b"}")
 
     def delete(self, distinct_id: DistinctId) -> bytes:
         """The record that removes a profile."""

@@ -250,7 +250,7 @@ def test_dates_before_1970_are_sent_and_warned_of_once_a_page() -> None:
 
 
 def test_an_empty_page_maps_to_nothing() -> None:
-    assert mapper()(Page([], [])).mapped == ()
+    assert mapper()(Page([], [])).mapped == []
 
 
 def test_a_mapping_may_have_only_one_operation() -> None:
