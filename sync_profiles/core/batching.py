@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import accumulate
 from typing import TypeAlias
 
 from sync_profiles.core.types import DistinctId, Outgoing
@@ -32,8 +34,34 @@ class Cutter:
         self._records = 0
         self._size = 1
 
-    def extend(self, profiles: Iterable[Outgoing]) -> list[Cut]:
+    def extend(self, profiles: Sequence[Outgoing]) -> list[Cut]:
         """Take profiles; returns the cuts that they closed."""
+        ids = [profile.distinct_id for profile in profiles]
+        differ = len(set(ids)) == len(ids) and self._ids.isdisjoint(ids)
+        if not differ or len({profile.delete for profile in (*self._open[:1], *profiles)}) > 1:
+            return self._extend_mixed(profiles)
+        return self._extend_alike(profiles, ids)
+
+    def _extend_alike(self, profiles: Sequence[Outgoing], ids: Sequence[DistinctId]) -> list[Cut]:
+        """Only counts and bytes decide where profiles of different IDs are cut, so sums find the places."""
+        closed: list[Cut] = []
+        records = [0, *accumulate(profile.records for profile in profiles)]
+        sizes = [0, *accumulate(len(profile.body) + 1 for profile in profiles)]
+        start = 0
+        while start < len(profiles):
+            by_records = bisect_right(records, records[start] + self._records_max - self._records) - 1
+            by_size = bisect_right(sizes, sizes[start] + self._bytes_max - self._size) - 1
+            end = max(min(by_records, by_size), start if self._open else start + 1)
+            self._open += profiles[start:end]
+            self._ids.update(ids[start:end])
+            self._records += records[end] - records[start]
+            self._size += sizes[end] - sizes[start]
+            if end < len(profiles):
+                closed.append(self._close())
+            start = end
+        return closed
+
+    def _extend_mixed(self, profiles: Iterable[Outgoing]) -> list[Cut]:
         closed: list[Cut] = []
         opened, ids = self._open, self._ids
         for profile in profiles:

@@ -56,14 +56,24 @@ def _floats(values: Values, types: set[type]) -> Values | None:
     return values if types == {float} and all(map(math.isfinite, values)) else None
 
 
+def are_digits(texts: Sequence[str]) -> bool:
+    """Whether these are plain decimal numbers, written as JSON writes them too, and none is minus zero."""
+    joined = "\n".join(texts) + "\n"
+    one_a_line = joined.count("\n") == len(texts)
+    return one_a_line and "-0" not in joined and _NUMBERS.fullmatch(joined) is not None  # -0.00 is 0, but -0.50 is not
+
+
+def padded(digits: Sequence[str]) -> list[int]:
+    """Indexes of the plain numbers with zeros behind their last digit that counts, as in 10.50."""
+    return [index for index, text in enumerate(digits) if text[-1] == "0" and "." in text]
+
+
 def _decimals(values: Values, types: set[type]) -> Values | None:
-    if types != {str}:
+    if types != {str} or not are_digits(values):
         return None
-    joined = "\n".join(values) + "\n"
-    one_a_line = joined.count("\n") == len(values)
-    if not one_a_line or "-0" in joined or _NUMBERS.fullmatch(joined) is None:  # -0.00 is 0, but -0.50 is not
-        return None
-    short = [text.rstrip("0").rstrip(".") if text[-1] == "0" and "." in text else text for text in values]
+    short = list(values)
+    for index in padded(values):
+        short[index] = short[index].rstrip("0").rstrip(".")
     return list(map(msgspec.Raw, short))
 
 

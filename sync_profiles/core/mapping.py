@@ -168,14 +168,13 @@ class _Reading:
     """A slice of a page while it is mapped: what was found wrong, by row, and what is worth a warning."""
 
     def __init__(self, rows: Sequence[Row], warnings: dict[tuple[str, str], None]) -> None:
-        self.rows = rows
-        self.columns: Columns = tuple(zip(*rows, strict=True))
+        self.columns = Columns(rows)
         self.problems: dict[int, tuple[str, str]] = {}
         self.warnings = warnings
         self._bad_ids: set[int] = set()
 
     def converted(self, source: Reader) -> Converted:
-        converted = source.read(self.rows, self.columns)
+        converted = source.read(self.columns)
         for index, problem in converted.problems.items():
             self._reject(index, source.place, problem)
         if converted.before_1970:
@@ -195,7 +194,7 @@ class _Reading:
                     absent[index] = absent.get(index, ()) + name
         unencoded: list[int] = []
         try:
-            encoded = operation.layout.encode_page(values, len(self.rows))
+            encoded = operation.layout.encode_page(values, len(self.columns))
         except UnicodeEncodeError:
             encoded = [self._encoded_row(operation, row) for row in zip(*values, strict=True)]
             unencoded = [index for index, text in enumerate(encoded) if not text]

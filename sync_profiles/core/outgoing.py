@@ -11,7 +11,7 @@ from msgspec import UNSET
 
 from sync_profiles.core.changes import Change
 from sync_profiles.core.problems import ValueProblem
-from sync_profiles.core.properties import Reader
+from sync_profiles.core.properties import Columns, Reader
 from sync_profiles.core.records import (
     RECORD_BYTES_MAX,
     SET,
@@ -175,7 +175,8 @@ class Composer:
         encoded = [change.profile.set_json for change in changes]
         if self._set.inexact:
             rows = [change.profile.row for change in changes]
-            unlike = sorted({index for _, reader in self._set.inexact for index in reader.unlike(rows)})
+            columns = Columns(rows)
+            unlike = sorted({index for _, reader in self._set.inexact for index in reader.unlike(columns)})
             stored = self._as_stored([rows[index] for index in unlike], [encoded[index] for index in unlike])
             for index, as_stored in zip(unlike, stored, strict=True):
                 encoded[index] = as_stored
@@ -208,8 +209,8 @@ class Composer:
 
     def _whole_once(self, rows: Sequence[Row]) -> list[_Part | None]:
         """``$set_once`` of each row; None where it has to be looked at by itself."""
-        columns = tuple(zip(*rows, strict=True))
-        converted = [reader.read(rows, columns) for reader in self._once.readers]
+        columns = Columns(rows)
+        converted = [reader.read(columns) for reader in self._once.readers]
         if self._once.inexact or any(each.problems for each in converted):
             return [None] * len(rows)
         try:

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from operator import itemgetter
 from types import NoneType
 from typing import Any, NamedTuple, TypeAlias
 
 import msgspec
 from msgspec import UNSET
 
-from sync_profiles.core.columns import whole_column
+from sync_profiles.core.columns import are_digits, padded, whole_column
 from sync_profiles.core.forms import canonical, sent, text_of
 from sync_profiles.core.problems import ValueProblem
 from sync_profiles.core.records import RECORD_BYTES_MAX
@@ -21,8 +21,24 @@ from sync_profiles.core.templates import parse_template
 from sync_profiles.core.types import ABSENT, Kind, Property, Row
 from sync_profiles.core.values import EXACT_TYPES, cast, conversion, plain
 
-Columns: TypeAlias = Sequence[Sequence[Any]]
-"""A page turned by 90 degrees: the values of each column."""
+
+class Columns:
+    """Rows turned by 90 degrees: the values of each column, made when they are first asked for. Not for no rows."""
+
+    def __init__(self, rows: Sequence[Row]) -> None:
+        self.rows = rows
+        self._made: dict[int, list[Any]] = {}
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, place: int) -> list[Any]:
+        made = self._made.get(place)
+        if made is None:
+            made = self._made[place] = list(map(itemgetter(place), self.rows))
+        return made
+
+
 _Whole: TypeAlias = Callable[[Columns], "Converted | None"]
 
 _EPOCH_YEAR = "1970"
@@ -56,12 +72,12 @@ class Reader:
     dated: bool
     null: Any
     whole: _Whole | None
-    unlike: Callable[[Sequence[Row]], Iterable[int]] = lambda rows: range(len(rows))
+    unlike: Callable[[Columns], Iterable[int]] = lambda columns: range(len(columns))
 
-    def read(self, rows: Sequence[Row], columns: Columns) -> Converted:
+    def read(self, columns: Columns) -> Converted:
         """The canonical values of a page."""
         fast = self.whole(columns) if self.whole else None
-        return fast or self._row_by_row(rows)
+        return fast or self._row_by_row(columns.rows)
 
     def _row_by_row(self, rows: Sequence[Row]) -> Converted:
         values: list[Any] = []
@@ -187,20 +203,15 @@ def _bounded(convert: Callable[[Any], Any]) -> Callable[[Any], Any]:
     return converted
 
 
-_SHORT_DECIMAL = re.compile(r"-?(?:0|[1-9]\d{0,17})\.\d{0,16}[1-9]|-?[1-9]\d{0,17}|0", re.ASCII)
-
-
-def _unlike(spec: Property, places: Places) -> Callable[[Sequence[Row]], Iterable[int]]:
+def _unlike(spec: Property, places: Places) -> Callable[[Columns], Iterable[int]]:
     """The rows whose value may not be sent in its canonical form: a quick look at decimals, the only ones worth it."""
     if spec.column is None or places[spec.column][1].kind is not Kind.DECIMAL or spec.type not in (None, "number"):
-        return lambda rows: range(len(rows))
-    place, is_short = places[spec.column][0], _SHORT_DECIMAL.fullmatch
+        return lambda columns: range(len(columns))
+    place = places[spec.column][0]
 
-    def unlike(rows: Sequence[Row]) -> Iterable[int]:
-        texts = ["0" if row[place] is None else row[place] for row in rows]
-        if set(map(type, texts)) != {str}:
-            return range(len(rows))
-        return [index for index, found in enumerate(map(is_short, texts)) if found is None]
+    def unlike(columns: Columns) -> Iterable[int]:
+        texts = ["0" if value is None else value for value in columns[place]]
+        return padded(texts) if set(map(type, texts)) == {str} and are_digits(texts) else range(len(columns))
 
     return unlike
 
@@ -237,7 +248,7 @@ def _whole(spec: Property, places: Places, fallback: Any, *, dated: bool) -> _Wh
         return _whole_template(spec.template, places, fallback) if spec.type in (None, "string") else None
     constant = canonical(plain_value(spec, places)(()))
     value = fallback if constant is None else constant
-    return lambda columns: Converted([value] * len(columns[0]), gaps=value is UNSET)
+    return lambda columns: Converted([value] * len(columns), gaps=value is UNSET)
 
 
 def _whole_column(spec: Property, places: Places, fallback: Any, *, dated: bool) -> _Whole | None:

@@ -12,7 +12,7 @@ from sync_profiles.core.distinct_ids import id_problems
 from sync_profiles.core.facts import Count, SampleFacts, ValueFacts
 from sync_profiles.core.mapping import Mapper
 from sync_profiles.core.problems import ValueProblem
-from sync_profiles.core.properties import Reader
+from sync_profiles.core.properties import Columns, Reader
 from sync_profiles.core.records import flaw
 from sync_profiles.core.types import Key, Outgoing, Page, Profile, Row, SoftDeleted
 
@@ -73,23 +73,21 @@ class Sampling:
         )
 
     def _problems(self, rows: Sequence[Row]) -> Iterator[tuple[int, _Problem]]:
-        columns = tuple(zip(*rows, strict=True))
+        columns = Columns(rows)
         identity = self._mapper.identity
-        ids = identity.read(rows, columns).values
+        ids = identity.read(columns).values
         for index, problem in id_problems(ids).items():
             yield index, (f"distinct ID ({identity.place})", problem.code, problem.text)
         for reader in self._mapper.readers:
-            yield from ((index, _of(reader, problem)) for index, problem in _of_column(reader, rows, columns))
+            yield from ((index, _of(reader, problem)) for index, problem in _of_column(reader, columns))
 
 
 def _of(reader: Reader, problem: ValueProblem) -> _Problem:
     return reader.place, problem.code, problem.text
 
 
-def _of_column(
-    reader: Reader, rows: Sequence[Row], columns: Sequence[Sequence[Any]]
-) -> Iterator[tuple[int, ValueProblem]]:
-    converted = reader.read(rows, columns)
+def _of_column(reader: Reader, columns: Columns) -> Iterator[tuple[int, ValueProblem]]:
+    converted = reader.read(columns)
     yield from converted.problems.items()
     for index, value in enumerate(converted.values):
         if value is UNSET or value is None or index in converted.problems:

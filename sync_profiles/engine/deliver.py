@@ -75,6 +75,7 @@ class Delivery:
         self._waiting: deque[Batch] = deque()
         self._unwritten: dict[int, Batch] = {}
         self._in_flight: dict[int, Batch] = {}
+        self._ids: dict[int, frozenset[DistinctId]] = {}
         self._ids_in_flight: set[DistinctId] = set()
         self.open_keys: set[Key] = set()
         self._answered: set[Key] = set()
@@ -144,7 +145,7 @@ class Delivery:
         while self._may_send() and (batch := self._next()) is not None and batch.number not in self._unwritten:
             self._waiting.remove(batch)
             self._in_flight[batch.number] = batch
-            self._ids_in_flight.update(_ids(batch))
+            self._ids_in_flight |= self._ids[batch.number]
             self._hand_out(batch)
 
     def _wait_for_reply(self) -> bool:
@@ -196,6 +197,7 @@ class Delivery:
         self._number += 1
         batch = Batch(self._number, cut, self._settings.group, suspicion)
         self._unwritten[batch.number] = batch
+        self._ids[batch.number] = frozenset([profile.distinct_id for profile in cut])
         if first:
             self._waiting.appendleft(batch)
         else:
@@ -205,7 +207,7 @@ class Delivery:
         """The next batch that may fly: never one that holds an ID which is in flight already."""
         if len(self._in_flight) >= min(self._settings.limit(), self._settings.threads):
             return None
-        return next((batch for batch in self._waiting if self._ids_in_flight.isdisjoint(_ids(batch))), None)
+        return next((batch for batch in self._waiting if self._ids_in_flight.isdisjoint(self._ids[batch.number])), None)
 
     def _hand_out(self, batch: Batch) -> None:
         if len(self._threads) < min(self._settings.threads, len(self._in_flight)):
@@ -226,7 +228,7 @@ class Delivery:
 
     def _settled(self, batch: Batch, verdict: Verdict | BaseException) -> Settlement:
         del self._in_flight[batch.number]
-        self._ids_in_flight.difference_update(_ids(batch))
+        self._ids_in_flight -= self._ids.pop(batch.number)
         if isinstance(verdict, BaseException):
             raise verdict
         step = self._judged(batch, verdict)
@@ -313,7 +315,3 @@ class Delivery:
     def _fail(self, reason: StopReason | None) -> None:
         if reason is not None and self.failure is None:
             self.failure = _STOP_ERRORS.get(reason.exit_code, SyncProfilesError)(reason.message, hint=reason.hint)
-
-
-def _ids(batch: Batch) -> list[DistinctId]:
-    return [profile.distinct_id for profile in batch.profiles]

@@ -106,13 +106,13 @@ class Pass:
         self.check_rejects()
 
     def _offer(self, changed: Sequence[Change], waiting: Mapping[Key, PendingRow]) -> list[Unmappable]:
-        refused: list[Unmappable] = []
-        ready: list[Outgoing] = []
-        for change, outgoing in zip(changed, self._parts.mapper.outgoing_page(changed), strict=True):
-            if isinstance(outgoing, Unmappable):
-                refused.append(outgoing)
-            else:
-                ready.append(self._remembering(outgoing, change, waiting.get(outgoing.key)))
+        composed = self._parts.mapper.outgoing_page(changed)
+        refused = [one for one in composed if isinstance(one, Unmappable)]
+        ready = [
+            self._remembering(one, change, waiting.get(one.key)) if waiting or change.former is not None else one
+            for change, one in zip(changed, composed, strict=True)
+            if isinstance(one, Outgoing)
+        ]
         self._delivery.offer(ready)
         return refused
 

@@ -151,8 +151,11 @@ class Database:
 
     def shape_numbers(self, connection: sa.Connection, shapes: Sequence[Shape]) -> list[int]:
         """``shape_id`` of each of many shapes, few of which differ."""
-        numbers = {shape: self.shape_id(connection, shape) for shape in set(shapes)}
-        return [numbers[shape] for shape in shapes]
+        places = list(map(id, shapes))  # hashing each tuple of names would cost more than all the rest
+        numbers = {
+            place: self.shape_id(connection, shape) for place, shape in dict(zip(places, shapes, strict=True)).items()
+        }
+        return [numbers[place] for place in places]
 
     def shape(self, connection: sa.Connection, number: int) -> Shape:
         """The shape behind a number."""

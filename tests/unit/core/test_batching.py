@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -25,6 +26,11 @@ profiles = st.lists(
 LIMITS = st.tuples(st.integers(1, 20), st.integers(10, 2_000))
 
 
+def numbered(given_: list[Outgoing]) -> list[Outgoing]:
+    """The same profiles with an ID of their own each."""
+    return [msgspec.structs.replace(one, distinct_id=str(number)) for number, one in enumerate(given_)]
+
+
 def keys(cut_: tuple[Outgoing, ...]) -> str:
     return "".join(profile.key for profile in cut_)
 
@@ -35,6 +41,16 @@ def test_cutting_loses_nothing_and_keeps_the_order(given_: list[Outgoing], limit
     cuts = list(cut(given_, records_max=limits[0], bytes_max=limits[1]))
     assert [profile for each in cuts for profile in each] == given_
     assert all(cuts), "a cut is never empty"
+
+
+@settings(deadline=None)  # a busy machine is no failure
+@given(st.one_of(profiles, profiles.map(numbered)), LIMITS, st.integers(1, 40))
+def test_pages_of_any_size_are_cut_in_the_same_places(
+    given_: list[Outgoing], limits: tuple[int, int], page: int
+) -> None:
+    cutter = Cutter(records_max=limits[0], bytes_max=limits[1])
+    cuts = [each for start in range(0, len(given_), page) for each in cutter.extend(given_[start : start + page])]
+    assert cuts + cutter.rest() == list(cut(given_, records_max=limits[0], bytes_max=limits[1]))
 
 
 @settings(deadline=None)  # a busy machine is no failure
