@@ -63,8 +63,9 @@ last_login = "last_login"
 {once}"$created" = "created_at"
 """
 ONCE = "[sync.users.set_once]\n"
-"""Makes two records of a new profile. At an answer each 200 ms this is left out: 8 requests of 2,000 records that hold
-half as many profiles carry no more than 40,000 a second, whoever sends them."""
+"""Makes two records of a new profile, where the naive script has one."""
+RECORDS_PER_REQUEST = 2000
+"""As many as the naive script has."""
 
 Before = Literal["nothing", "synced"]
 """What the state holds before a case: nothing, or what a first run leaves."""
@@ -89,6 +90,7 @@ class Case:
     detect: Literal["cursor", "xmin"] = "cursor"
     sends_all: bool = False
     touched: float = 0
+    once: bool = False
     delay_ms: int = 0
     storm_s: int = 0
     exit_code: int = 0
@@ -109,6 +111,7 @@ NAIVE = Case("naive", "naive script", ("-m", "benchmarks.naive"), "", "nothing",
 CASES = (
     NAIVE,
     Case("first", "first run, all sent", (*PRODUCT, "run"), SENT_ALL, "nothing", sends_all=True),
+    Case("once", "the same with $set_once", (*PRODUCT, "run"), "", "nothing", sends_all=True, once=True),
     Case("full", "full pass, nothing changed", (*PRODUCT, "run", "--full"), "0.45 both"),
     Case("cursor", "cursor run, nothing changed", (*PRODUCT, "run"), "0.5 s"),
     Case("changed", "cursor run, 1,000 changed", (*PRODUCT, "run"), "0.7 s", touched=1000),
@@ -272,8 +275,8 @@ class Bench:
             database=json.dumps(self._database.url),
             token=TOKEN,
             concurrency=SLOW_CONCURRENCY if case.delay_ms else 4,
-            records=2000 if case.delay_ms else 1000,
-            once="" if case.delay_ms else ONCE,
+            records=RECORDS_PER_REQUEST,
+            once=ONCE if case.once else "",
             detect=case.detect,
             tags=form.format("tags"),
             settings=form.format("settings"),

@@ -9,13 +9,16 @@ import logging
 import math
 import threading
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import msgspec
-import tenacity
 
 from sync_profiles.core.ports import Clock, Destination, Stop
 from sync_profiles.core.types import Accepted, Batch, Failing, Throttled, Uncertain, Verdict
 from sync_profiles.core.verdict import backoff_s, concluded, fails_alone, leaves_early
+
+if TYPE_CHECKING:
+    import tenacity
 
 _log = logging.getLogger(__name__)
 
@@ -88,6 +91,8 @@ class Retrying:
         return Failing(last.why, since, alone) if leaves_early(failures, batch.suspicion, alone=alone) else None
 
     def _policy(self, began: float) -> tenacity.Retrying:
+        import tenacity  # most runs repeat nothing, and every run would pay for it
+
         return tenacity.Retrying(
             retry=tenacity.retry_if_result(_unsettled),
             wait=self._wait_s,

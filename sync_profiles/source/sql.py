@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator, Sequence
+from operator import itemgetter
 from typing import Any
 
 import sqlalchemy as sa
@@ -282,11 +283,12 @@ class SqlSource:
     def _page(self, rows: Sequence[Row], *, unique: bool = False) -> Page:
         if not rows:
             return Page([], [])
-        keys = keys_of([[row[place] for row in rows] for place in self._key_at])
+        keys = keys_of([list(map(itemgetter(place), rows)) for place in self._key_at])
         if unique and not self._model.certain_key and len(set(keys)) < len(keys):
             names = ", ".join(self._model.primary_key)
             raise ConfigError(f"primary_key: {names} is not unique: two rows have the same value")
-        return Page(keys, rows if len(rows[0]) == self._width else [row[: self._width] for row in rows])
+        mapped = itemgetter(slice(self._width))
+        return Page(keys, rows if len(rows[0]) == self._width else list(map(mapped, rows)))
 
     # --- shared distinct IDs ---------------------------------------------------------------------------------------
 
