@@ -21,48 +21,56 @@ STRANGERS_MAX = 1000
 INSERT_ROWS = 250
 """One statement with this many rows costs two thirds of as many executions."""
 
-
 _BETWEEN = "FROM profile p WHERE p.sync_id = ? AND p.key BETWEEN ? AND ?"
+_NEW = "FROM profile WHERE sync_id = :sync AND key BETWEEN :least AND :largest AND ordinal >= :next"
+_COUNT_NEW = f"SELECT count(*) {_NEW}"
+_CLOSE_GAPS = f"""
+UPDATE profile SET ordinal = ranked.ordinal FROM (
+  SELECT key, :next - 1 + row_number() OVER (ORDER BY ordinal) AS ordinal {_NEW}) AS ranked
+WHERE profile.sync_id = :sync AND profile.key = ranked.key
+"""
+
+
+def are_close(connection: sa.Connection, sync_id: int, keys: Sequence[Key]) -> int | None:
+    """How many are known from the least of ``keys`` to the largest; None when that is too much to call them close."""
+    limit, place = len(keys) + STRANGERS_MAX, (sync_id, min(keys), max(keys))
+    counted = connection.exec_driver_sql(f"SELECT count(*) FROM (SELECT 1 {_BETWEEN} LIMIT ?)", (*place, limit + 1))
+    count: int = counted.scalar_one()
+    return count if count <= limit else None
 
 
 def neighbours(
     connection: sa.Connection, sync_id: int, keys: Sequence[Key], columns: str
-) -> list[Sequence[Any]] | None:
-    """What is known from the least of ``keys`` to the largest; None when it is too much to call ``keys`` close.
+) -> Sequence[Sequence[Any]] | None:
+    """What is known from the least of ``keys`` to the largest; None when they are not close.
 
     Reading a range costs a third of asking for each of its keys.
     """
-    limit, place = len(keys) + STRANGERS_MAX, (sync_id, min(keys), max(keys))
-    counted = connection.exec_driver_sql(f"SELECT count(*) FROM (SELECT 1 {_BETWEEN} LIMIT ?)", (*place, limit + 1))
-    if (count := counted.scalar_one()) > limit:
-        return None
-    return list(connection.exec_driver_sql(f"SELECT {columns} {_BETWEEN}", place)) if count else []
+    count = are_close(connection, sync_id, keys)
+    if not count:
+        return [] if count == 0 else None
+    place = (sync_id, min(keys), max(keys))
+    return fetched(connection.exec_driver_sql(f"SELECT {columns} {_BETWEEN}", place))
+
+
+def fetched(result: sa.CursorResult[Any]) -> Sequence[Sequence[Any]]:
+    """All rows as the driver's own tuples: SQLAlchemy's rows would cost as much again."""
+    with result:
+        return result.cursor.fetchall() if result.cursor is not None else ()
 
 
 def write(
-    database: Database,
-    connection: sa.Connection,
-    place: tuple[int, int, int],
-    acknowledged: Sequence[Acknowledged],
-    known: set[Key],
+    database: Database, connection: sa.Connection, place: tuple[int, int, int], acknowledged: Sequence[Acknowledged]
 ) -> None:
-    """Write acknowledgements of one key each into ``profile``; ``place`` is (sync, acknowledged at, run).
-
-    ``known`` holds those of their keys that are there already, and maybe others.
-    """
+    """Write acknowledgements of one key each into ``profile``; ``place`` is (sync, acknowledged at, run)."""
     ordered = sorted(acknowledged, key=_key)
     next_ordinal: int = connection.exec_driver_sql("SELECT next_ordinal FROM sync WHERE id = ?", place[:1]).scalar_one()
-    ordinals, unused = [], next_ordinal
-    for entry in ordered:
-        ordinals.append(unused)  # one that is known keeps its own
-        if entry.key not in known:
-            unused += 1
     columns: tuple[Sequence[object], ...] = (
         [entry.key for entry in ordered],
         [None if entry.distinct_id == entry.key else entry.distinct_id for entry in ordered],
         [entry.fingerprint for entry in ordered],
         database.shape_numbers(connection, [entry.shape for entry in ordered]),
-        ordinals,
+        range(next_ordinal, next_ordinal + len(ordered)),  # a key that is known keeps its own
     )
     for start in range(0, len(ordered), INSERT_ROWS):
         count = min(INSERT_ROWS, len(ordered) - start)
@@ -70,9 +78,12 @@ def write(
         for index, column in enumerate(columns):
             flat[index :: len(columns)] = column[start : start + count]
         connection.exec_driver_sql(_upsert(count), (*place, *flat))
+    touched = {"sync": place[0], "least": ordered[0].key, "largest": ordered[-1].key, "next": next_ordinal}
+    new: int = connection.exec_driver_sql(_COUNT_NEW, touched).scalar_one()
+    if 0 < new < len(ordered):
+        connection.exec_driver_sql(_CLOSE_GAPS, touched)
     connection.exec_driver_sql(
-        "UPDATE sync SET next_ordinal = ?, profiles = profiles + ? WHERE id = ?",
-        (unused, unused - next_ordinal, place[0]),
+        "UPDATE sync SET next_ordinal = next_ordinal + ?, profiles = profiles + ? WHERE id = ?", (new, new, place[0])
     )
 
 

@@ -157,7 +157,7 @@ class SyncReader:
             return self._known(connection, [row for row in close if row[0] in wanted])
         found: dict[Key, Known] = {}
         for block in blocks(keys, LOOKUP_KEYS):
-            rows = connection.exec_driver_sql(_known_sql(len(block)), (*block, self._sync_id)).all()
+            rows = ordered.fetched(connection.exec_driver_sql(_known_sql(len(block)), (*block, self._sync_id)))
             found |= self._known(connection, rows)
         return found
 

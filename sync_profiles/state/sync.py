@@ -124,8 +124,9 @@ class SyncState(SyncReader):
             inflight.dispatch(self._database, connection, self._sync_id, settlement.dispatched)
         if self._journal is not None:
             self._journal.note([*journaled, *settlement.forgotten])
-            if self._journal.rows > journal.MERGE_ROWS:
-                self._journal.merge()
+            back_in_order = settlement.acknowledged and not journaled
+            if self._journal.rows > journal.MERGE_ROWS or (self._journal.rows and back_in_order):
+                self._journal.merge()  # what leapt out of the order, as from 9999 to 10000, was little
 
     def _acknowledge(
         self, connection: sa.Connection, place: tuple[int, int, int], acknowledged: Sequence[Acknowledged]
@@ -135,11 +136,10 @@ class SyncState(SyncReader):
         keys, entries = list(latest), list(latest.values())
         pending.acknowledge(connection, self._sync_id, keys)
         # A word in the journal counts as the later one, so there it is followed by the next.
-        if self._journal is not None and not self._journal.may_hold(keys):
-            known = ordered.neighbours(connection, self._sync_id, keys, "p.key")
-            if known is not None:
-                ordered.write(self._database, connection, place, entries, {key for (key,) in known})
-                return ()
+        in_run = self._journal is not None and not self._journal.may_hold(keys)
+        if in_run and ordered.are_close(connection, self._sync_id, keys) is not None:
+            ordered.write(self._database, connection, place, entries)
+            return ()
         ids = [None if entry.distinct_id == entry.key else entry.distinct_id for entry in entries]
         shapes = self._database.shape_numbers(connection, [entry.shape for entry in entries])
         journal.append(connection, place, (keys, ids, [entry.fingerprint for entry in entries], shapes))
