@@ -45,19 +45,20 @@ class Cutter:
     def _extend_alike(self, profiles: Sequence[Outgoing], ids: Sequence[DistinctId]) -> list[Cut]:
         """Only counts and bytes decide where profiles of different IDs are cut, so sums find the places."""
         closed: list[Cut] = []
-        records = [0, *accumulate(profile.records for profile in profiles)]
-        sizes = [0, *accumulate(len(profile.body) + 1 for profile in profiles)]
+        records = [0, *accumulate([profile.records for profile in profiles])]
+        sizes = [0, *accumulate([len(profile.body) + 1 for profile in profiles])]
         start = 0
         while start < len(profiles):
             by_records = bisect_right(records, records[start] + self._records_max - self._records) - 1
             by_size = bisect_right(sizes, sizes[start] + self._bytes_max - self._size) - 1
             end = max(min(by_records, by_size), start if self._open else start + 1)
             self._open += profiles[start:end]
-            self._ids.update(ids[start:end])
-            self._records += records[end] - records[start]
-            self._size += sizes[end] - sizes[start]
             if end < len(profiles):
                 closed.append(self._close())
+            else:
+                self._ids.update(ids[start:])
+                self._records += records[-1] - records[start]
+                self._size += sizes[-1] - sizes[start]
             start = end
         return closed
 

@@ -26,20 +26,22 @@ def settlement_of(step: Step, *, now: float, waiting: Mapping[Key, PendingRow]) 
     and what earlier requests may have written, stay remembered. A key's former ID is to be looked after once the new
     one is acknowledged.
     """
-    acknowledged: list[Acknowledged] = []
     forgotten: list[Key] = []
     resolved: list[tuple[PendingKind, Key, DistinctId | None]] = []
     pending: list[PendingRow] = []
-    for profile in (*step.acknowledged, *step.doubtful):
-        if profile.fingerprint is None:
-            resolved.append(("gone", profile.key, profile.distinct_id))
-            if profile.cause == DELETED:
-                forgotten.append(profile.key)
-            continue
-        acknowledged.append(Acknowledged(profile.key, profile.distinct_id, profile.fingerprint, profile.shape))
-        if profile.former is not None:
-            not_before = now + SECOND_LOOK_S if profile.doubt == "late" else now
-            pending.append(gone_row(profile.key, *profile.former, REKEYED, now, not_before=not_before))
+    taken = (*step.acknowledged, *step.doubtful)
+    acknowledged = [
+        Acknowledged(profile.key, profile.distinct_id, profile.fingerprint, profile.shape)
+        for profile in taken
+        if profile.fingerprint is not None
+    ]
+    if len(acknowledged) < len(taken):
+        removed = [profile for profile in taken if profile.fingerprint is None]
+        resolved += [("gone", profile.key, profile.distinct_id) for profile in removed]
+        forgotten += [profile.key for profile in removed if profile.cause == DELETED]
+    for profile, former in [(profile, profile.former) for profile in taken if profile.former is not None]:
+        not_before = now + SECOND_LOOK_S if profile.doubt == "late" else now
+        pending.append(gone_row(profile.key, *former, REKEYED, now, not_before=not_before))
     pending += [removed_again(p, now, now) for p in step.acknowledged if p.delete and p.cause != DELETE_AGAIN]
     pending += [removed_again(p, now, now + SECOND_LOOK_S) for p in step.doubtful if _removal(p)]
     for profiles, code, wait_s in ((step.doubtful, DOUBTFUL, SECOND_LOOK_S), (step.unanswered, UNANSWERED, 0.0)):
