@@ -56,25 +56,22 @@ def _floats(values: Values, types: set[type]) -> Values | None:
     return values if types == {float} and all(map(math.isfinite, values)) else None
 
 
-def are_digits(texts: Sequence[str]) -> bool:
+def _are_digits(texts: Sequence[str]) -> bool:
     """Whether these are plain decimal numbers, written as JSON writes them too, and none is minus zero."""
     joined = "\n".join(texts) + "\n"
     one_a_line = joined.count("\n") == len(texts)
     return one_a_line and "-0" not in joined and _NUMBERS.fullmatch(joined) is not None  # -0.00 is 0, but -0.50 is not
 
 
-def padded(digits: Sequence[str]) -> list[int]:
-    """Indexes of the plain numbers with zeros behind their last digit that counts, as in 10.50."""
-    return [index for index, text in enumerate(digits) if text[-1] == "0" and "." in text]
+def _unpadded(digits: str) -> str:
+    """A plain number without the zeros behind its last digit that counts, as in 10.50."""
+    return digits.rstrip("0").rstrip(".") if digits[-1] == "0" and "." in digits else digits
 
 
 def _decimals(values: Values, types: set[type]) -> Values | None:
-    if types != {str} or not are_digits(values):
+    if types != {str} or not _are_digits(values):
         return None
-    short = list(values)
-    for index in padded(values):
-        short[index] = short[index].rstrip("0").rstrip(".")
-    return list(map(msgspec.Raw, short))
+    return list(map(msgspec.Raw, map(_unpadded, values)))
 
 
 def _server_json(values: Values, types: set[type]) -> Values | None:
@@ -89,11 +86,15 @@ def _server_json(values: Values, types: set[type]) -> Values | None:
 def _json(values: Values, types: set[type]) -> Values | None:
     if types != {str} or max(map(len, values)) > RECORD_BYTES_MAX:
         return None
+    different = dict.fromkeys(values)
+    few = len(different) <= len(values) // 2  # settings and tags are often the same as another row's
     try:
-        found = list(map(canonical_json, values))
+        found = list(map(canonical_json, different if few else values))
     except ValueProblem:
         return None
-    return None if None in found else found
+    if None in found:
+        return None
+    return list(map(dict(zip(different, found, strict=True)).__getitem__, values)) if few else found
 
 
 def _instants(values: Values, types: set[type]) -> Values | None:
@@ -185,4 +186,42 @@ _CONVERSIONS: dict[tuple[Kind, ValueType | None], Convert] = {
     (Kind.LIST, "json"): _server_json,
     (Kind.ANY, None): _anything,
     (Kind.ANY, "string"): _any_texts,
+}
+
+
+# --- what is sent as it is stored ----------------------------------------------------------------------------------
+
+Rewrite: TypeAlias = Callable[[Values], dict[Any, tuple[bytes, bytes]] | None]
+"""Different values, none NULL -> canonical and sent form of those that have two, as JSON; None: look at each row."""
+
+
+def rewriting(kind: Kind, wanted: ValueType | None) -> Rewrite | None:
+    """How values of ``kind`` that are sent as they are stored are told from their canonical form."""
+    return _REWRITES.get(whole_column(kind, wanted))
+
+
+def _stored_decimals(values: Values) -> dict[Any, tuple[bytes, bytes]] | None:
+    if values and (set(map(type, values)) != {str} or not _are_digits(values)):
+        return None
+    return {text: (_unpadded(text).encode(), text.encode()) for text in values if text[-1] == "0" and "." in text}
+
+
+def _stored_jsons(values: Values) -> dict[Any, tuple[bytes, bytes]] | None:
+    canonical = _json(values, set(map(type, values))) if values else []
+    if canonical is None:
+        return None
+    pairs = {text: (bytes(raw), text.encode()) for text, raw in zip(values, canonical, strict=True)}
+    return {text: pair for text, pair in pairs.items() if pair[0] != pair[1]}
+
+
+def _none_of_plain(values: Values) -> dict[Any, tuple[bytes, bytes]] | None:
+    """Plain values that carry their own type have one form; a ``Decimal`` or a list among them may have two."""
+    return {} if _PLAIN.issuperset(map(type, values)) else None
+
+
+_PLAIN = frozenset((str, int, float, bool))
+_REWRITES: dict[Convert | None, Rewrite] = {
+    _decimals: _stored_decimals,
+    _json: _stored_jsons,
+    _anything: _none_of_plain,
 }

@@ -172,15 +172,37 @@ class Composer:
 
     def _set_jsons(self, changes: Sequence[Change]) -> list[bytes]:
         """The ``$set`` objects as they are sent; nearly always that is their canonical form."""
-        encoded = [change.profile.set_json for change in changes]
-        if self._set.inexact:
-            rows = [change.profile.row for change in changes]
-            columns = Columns(rows)
-            unlike = sorted({index for _, reader in self._set.inexact for index in reader.unlike(columns)})
-            stored = self._as_stored([rows[index] for index in unlike], [encoded[index] for index in unlike])
-            for index, as_stored in zip(unlike, stored, strict=True):
-                encoded[index] = as_stored
+        canonical = [change.profile.set_json for change in changes]
+        if not self._set.inexact:
+            return canonical
+        rows = [change.profile.row for change in changes]
+        found = self._rewritten(canonical, Columns(rows))
+        if found is None:
+            return self._as_stored(rows, canonical)
+        encoded, apart = found
+        stored = self._as_stored([rows[index] for index in apart], [canonical[index] for index in apart])
+        for index, as_stored in zip(apart, stored, strict=True):
+            encoded[index] = as_stored
         return encoded
+
+    def _rewritten(self, canonical: Sequence[bytes], columns: Columns) -> tuple[list[bytes], list[int]] | None:
+        """The objects with what is sent otherwise put in its place, and the indexes of rows where the place is unsure.
+
+        None where a column has to be looked at row by row.
+        """
+        encoded, apart = list(canonical), set[int]()
+        for _, reader in self._set.inexact:
+            rewritten = reader.rewritten(columns) if reader.rewritten is not None else None
+            if rewritten is None:
+                return None
+            label = encode(reader.name) + b":"
+            for index, (before, after) in rewritten.items():
+                # The name may stand once more inside of another JSON value.
+                if encoded[index].count(label + before) == 1:
+                    encoded[index] = encoded[index].replace(label + before, label + after)
+                else:
+                    apart.add(index)
+        return encoded, sorted(apart)
 
     def _as_stored(self, rows: Sequence[Row], canonical: Sequence[bytes]) -> list[bytes]:
         """The ``$set`` objects with every value as it is stored, where that is not its canonical form."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from operator import itemgetter
@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, TypeAlias
 import msgspec
 from msgspec import UNSET
 
-from sync_profiles.core.columns import are_digits, padded, whole_column
+from sync_profiles.core.columns import rewriting, whole_column
 from sync_profiles.core.forms import canonical, sent, text_of
 from sync_profiles.core.problems import ValueProblem
 from sync_profiles.core.records import RECORD_BYTES_MAX
@@ -39,6 +39,8 @@ class Columns:
         return made
 
 
+Rewritten: TypeAlias = Mapping[int, tuple[bytes, bytes]]
+"""Of some rows, by index, the canonical and the sent form of one value, as JSON."""
 _Whole: TypeAlias = Callable[[Columns], "Converted | None"]
 
 _EPOCH_YEAR = "1970"
@@ -60,8 +62,8 @@ class Converted(NamedTuple):
 class Reader:
     """Reads one property. ``canonical`` and ``sent`` give ``null`` for NULL and raise ``ValueProblem``.
 
-    ``exact``: both forms are the same. ``unlike`` gives the indexes of rows for which they may differ. ``whole``
-    converts a page's column at once, or says None: look row by row.
+    ``exact``: both forms are the same. ``rewritten`` gives, for the rows where they differ, both as JSON. ``whole``
+    converts a page's column at once. Each of the two may say None: look row by row.
     """
 
     name: str
@@ -72,7 +74,7 @@ class Reader:
     dated: bool
     null: Any
     whole: _Whole | None
-    unlike: Callable[[Columns], Iterable[int]] = lambda columns: range(len(columns))
+    rewritten: Callable[[Columns], Rewritten | None] | None = None
 
     def read(self, columns: Columns) -> Converted:
         """The canonical values of a page."""
@@ -109,7 +111,7 @@ def reader(name: str, spec: Property, places: Places, *, null: Any = UNSET) -> R
         dated=dated,
         null=null,
         whole=_whole(spec, places, fallback, dated=dated),
-        unlike=_unlike(spec, places),
+        rewritten=_rewritten(spec, places),
     )
 
 
@@ -203,17 +205,24 @@ def _bounded(convert: Callable[[Any], Any]) -> Callable[[Any], Any]:
     return converted
 
 
-def _unlike(spec: Property, places: Places) -> Callable[[Columns], Iterable[int]]:
-    """The rows whose value may not be sent in its canonical form: a quick look at decimals, the only ones worth it."""
-    if spec.column is None or places[spec.column][1].kind is not Kind.DECIMAL or spec.type not in (None, "number"):
-        return lambda columns: range(len(columns))
-    place = places[spec.column][0]
+def _rewritten(spec: Property, places: Places) -> Callable[[Columns], Rewritten | None] | None:
+    """For columns whose stored form is known without a closer look at each row."""
+    if spec.column is None or spec.path or spec.hash:
+        return None
+    place, column = places[spec.column]
+    pairs_of = rewriting(column.kind, spec.type)
+    if pairs_of is None:
+        return None
 
-    def unlike(columns: Columns) -> Iterable[int]:
-        texts = ["0" if value is None else value for value in columns[place]]
-        return padded(texts) if set(map(type, texts)) == {str} and are_digits(texts) else range(len(columns))
+    def rewritten(columns: Columns) -> Rewritten | None:
+        values = columns[place]
+        try:
+            pairs = pairs_of([value for value in set(values) if value is not None])
+        except TypeError:  # lists and the like have no hash
+            return None
+        return None if pairs is None else {i: pairs[value] for i, value in enumerate(values) if value in pairs}
 
-    return unlike
+    return rewritten
 
 
 def _or_fallback(form: OfRow, spec: Property, fallback: Any) -> OfRow:
