@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from itertools import chain, compress, repeat
+from itertools import compress, repeat
 from typing import Any, TypeAlias
 
 import msgspec
@@ -12,6 +12,7 @@ from msgspec import UNSET
 from sync_profiles.core.changes import Change
 from sync_profiles.core.problems import ValueProblem
 from sync_profiles.core.properties import Columns, Reader
+from sync_profiles.core.record_forms import ByPlace, Form, filled_in, joined, sizes
 from sync_profiles.core.records import (
     RECORD_BYTES_MAX,
     SET,
@@ -19,7 +20,6 @@ from sync_profiles.core.records import (
     UNION,
     Envelope,
     Layout,
-    Piece,
     encode,
     flaw,
     suspects,
@@ -63,20 +63,9 @@ class _Part(msgspec.Struct, frozen=True, gc=False):
 _NOTHING = _Part()
 
 
-class _Form(msgspec.Struct, frozen=True, gc=False):
-    """How the profiles of one pattern are sent: the pieces of each record, and of the records joined by commas."""
-
-    records: tuple[tuple[Piece, ...], ...]
-    pieces: tuple[Piece, ...]
-    shape: Shape
-
-
 _Pattern: TypeAlias = tuple[Shape, Shape, Shape, Shape, Shape | None, Shape, bool]
 """What decides how a profile is sent, its values aside: ``Profile.absent``, the names in ``$set_once`` and ``$union``,
 those that are quiet, ``Known.shape`` if it is known, ``Change.prior``, ``Change.every_null``. Rows share a few."""
-
-_Columns: TypeAlias = Sequence[Sequence[bytes]]
-"""What differs from profile to profile, by place: encoded IDs, ``$set``, ``$set_once`` and ``$union`` objects."""
 
 
 class Composer:
@@ -89,7 +78,7 @@ class Composer:
         self._skip_nulls = on_null == "skip"
         self._set, self._once, self._union = set_, set_once, union
         self._nullable = (*set_.layout.names, *union.layout.names)
-        self._forms: dict[_Pattern, _Form] = {}
+        self._forms: dict[_Pattern, Form] = {}
         self._sticky = frozenset(set_once.layout.names)
         self.names: Shape = (*set_.layout.names, *set_once.layout.names, *union.layout.names)
 
@@ -121,7 +110,7 @@ class Composer:
             [part.encoded for part in once],
             [part.encoded for part in union],
         )
-        bodies = _bodies(forms, columns)
+        bodies = filled_in(forms, columns)
         self._check(forms, bodies, columns, refused)
         composed: list[Outgoing | Unmappable] = [
             Outgoing(profile.key, profile.distinct_id, profile.fingerprint, form.shape, body, len(form.records))
@@ -133,7 +122,7 @@ class Composer:
         return composed
 
     def _check(
-        self, forms: Sequence[_Form], bodies: Sequence[bytes], columns: _Columns, refused: dict[int, _Refused]
+        self, forms: Sequence[Form], bodies: Sequence[bytes], columns: ByPlace, refused: dict[int, _Refused]
     ) -> None:
         if max(map(len, bodies), default=0) <= RECORD_BYTES_MAX and len(self.names) <= PROPERTIES_MAX:
             return
@@ -144,13 +133,13 @@ class Composer:
                 except _Refused as refusal:
                     refused.setdefault(index, refusal)
 
-    def _new_form(self, pattern: _Pattern) -> _Form:
+    def _new_form(self, pattern: _Pattern) -> Form:
         if len(self._forms) >= PATTERNS_MAX:
             self._forms.clear()
         form = self._forms[pattern] = self._form(pattern)
         return form
 
-    def _form(self, pattern: _Pattern) -> _Form:
+    def _form(self, pattern: _Pattern) -> Form:
         absent, once, union, quiet, known, prior, every_null = pattern
         names = tuple(name for name in self._set.layout.names if name not in absent)
         given = names + once + union
@@ -168,7 +157,7 @@ class Composer:
         if not names and (not records or (known is None and not (once or union))):
             # Without a $set, a $set_once or a $union nothing is sure to make a new profile exist.
             records.append(pieces("$set", b"{}"))
-        return _Form(tuple(records), _joined(records), shape)
+        return Form(tuple(records), joined(records), shape)
 
     def _set_jsons(self, changes: Sequence[Change]) -> list[bytes]:
         """The ``$set`` objects as they are sent; nearly always that is their canonical form."""
@@ -276,31 +265,6 @@ def _pattern(change: Change, once: _Part, union: _Part) -> _Pattern:
     return change.profile.absent, once.names, union.names, union.quiet, known, change.prior, change.every_null
 
 
-def _joined(records: Sequence[tuple[Piece, ...]]) -> tuple[Piece, ...]:
-    """The pieces of the records with commas between them; as few as there can be."""
-    joined: list[Piece] = []
-    for piece in chain.from_iterable((b",", *record) if index else record for index, record in enumerate(records)):
-        if joined and isinstance(piece, bytes) and isinstance(joined[-1], bytes):
-            joined[-1] += piece
-        else:
-            joined.append(piece)
-    return tuple(joined)
-
-
-def _bodies(forms: Sequence[_Form], columns: _Columns) -> list[bytes]:
-    """The records of each profile, filled in; those of one form together."""
-    alike: dict[int, list[int]] = {}
-    for index, form in enumerate(map(id, forms)):
-        alike.setdefault(form, []).append(index)
-    bodies = [b""] * len(forms)
-    for indexes in alike.values():
-        picked = columns if len(alike) == 1 else [[column[index] for index in indexes] for column in columns]
-        filled = (picked[piece] if isinstance(piece, int) else repeat(piece) for piece in forms[indexes[0]].pieces)
-        for index, body in zip(indexes, map(b"".join, zip(*filled, strict=False)), strict=True):
-            bodies[index] = body
-    return bodies
-
-
 def _tried(operation: Operation, row: Row, index: int, refused: dict[int, _Refused], *, empty: bool = True) -> _Part:
     try:
         return _part(operation, row, empty=empty)
@@ -342,11 +306,8 @@ def _check_text(readers: Sequence[Reader], values: Sequence[Any]) -> None:
             raise _Refused(problem.code, f"{reader.place}: {problem.text}")
 
 
-def _check_limits(form: _Form, values: Sequence[bytes]) -> None:
-    sizes = (
-        sum(len(values[piece] if isinstance(piece, int) else piece) for piece in record) for record in form.records
-    )
-    largest = max(sizes)
+def _check_limits(form: Form, values: Sequence[bytes]) -> None:
+    largest = max(sizes(form, values))
     if largest > RECORD_BYTES_MAX:
         raise _Refused("too_large", f"a record of {largest:,} bytes; Mixpanel takes at most {RECORD_BYTES_MAX:,}")
     if len(form.shape) > PROPERTIES_MAX:
