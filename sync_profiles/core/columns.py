@@ -68,7 +68,16 @@ def _unpadded(digits: str) -> str:
     return digits.rstrip("0").rstrip(".") if digits[-1] == "0" and "." in digits else digits
 
 
+def _numbers(values: Values, types: set[type]) -> Values | None:
+    """What SQLite makes of a decimal: an integer or a float, as it comes."""
+    if not types <= {int, float} or not all(map(math.isfinite, values)):
+        return None
+    return values if min(values) >= -INTEGER_MAX and max(values) <= INTEGER_MAX else None
+
+
 def _decimals(values: Values, types: set[type]) -> Values | None:
+    if str not in types:
+        return _numbers(values, types)
     if types != {str} or not _are_digits(values):
         return None
     return list(map(msgspec.Raw, map(_unpadded, values)))
@@ -201,7 +210,10 @@ def rewriting(kind: Kind, wanted: ValueType | None) -> Rewrite | None:
 
 
 def _stored_decimals(values: Values) -> dict[Any, tuple[bytes, bytes]] | None:
-    if values and (set(map(type, values)) != {str} or not _are_digits(values)):
+    types = set(map(type, values))
+    if types <= {int, float}:
+        return {}
+    if types != {str} or not _are_digits(values):
         return None
     return {text: (_unpadded(text).encode(), text.encode()) for text in values if text[-1] == "0" and "." in text}
 

@@ -184,12 +184,11 @@ class Composer:
             rewritten = reader.rewritten(columns) if reader.rewritten is not None else None
             if rewritten is None:
                 return None
-            label = encode(reader.name) + b":"
             for index, (before, after) in rewritten.items():
-                # The name may stand once more inside of another JSON value.
-                if encoded[index].count(label + before) == 1:
-                    encoded[index] = encoded[index].replace(label + before, label + after)
-                else:
+                around = encoded[index].split(before)
+                if len(around) == 2:
+                    encoded[index] = around[0] + after + around[1]
+                else:  # the name stands once more inside of another JSON value
                     apart.add(index)
         return encoded, sorted(apart)
 

@@ -15,7 +15,7 @@ from msgspec import UNSET
 from sync_profiles.core.columns import rewriting, whole_column
 from sync_profiles.core.forms import canonical, sent, text_of
 from sync_profiles.core.problems import ValueProblem
-from sync_profiles.core.records import RECORD_BYTES_MAX
+from sync_profiles.core.records import RECORD_BYTES_MAX, encode
 from sync_profiles.core.sources import OfRow, Places, plain_value
 from sync_profiles.core.templates import parse_template
 from sync_profiles.core.types import ABSENT, Kind, Property, Row
@@ -40,7 +40,7 @@ class Columns:
 
 
 Rewritten: TypeAlias = Mapping[int, tuple[bytes, bytes]]
-"""Of some rows, by index, the canonical and the sent form of one value, as JSON."""
+"""Of some rows, by index, name and value as JSON: in canonical and in sent form."""
 _Whole: TypeAlias = Callable[[Columns], "Converted | None"]
 
 _EPOCH_YEAR = "1970"
@@ -62,7 +62,7 @@ class Converted(NamedTuple):
 class Reader:
     """Reads one property. ``canonical`` and ``sent`` give ``null`` for NULL and raise ``ValueProblem``.
 
-    ``exact``: both forms are the same. ``rewritten`` gives, for the rows where they differ, both as JSON. ``whole``
+    ``exact``: both forms are the same. ``rewritten`` gives, for the rows where they differ, both. ``whole``
     converts a page's column at once. Each of the two may say None: look row by row.
     """
 
@@ -111,7 +111,7 @@ def reader(name: str, spec: Property, places: Places, *, null: Any = UNSET) -> R
         dated=dated,
         null=null,
         whole=_whole(spec, places, fallback, dated=dated),
-        rewritten=_rewritten(spec, places),
+        rewritten=_rewritten(name, spec, places),
     )
 
 
@@ -205,11 +205,12 @@ def _bounded(convert: Callable[[Any], Any]) -> Callable[[Any], Any]:
     return converted
 
 
-def _rewritten(spec: Property, places: Places) -> Callable[[Columns], Rewritten | None] | None:
+def _rewritten(name: str, spec: Property, places: Places) -> Callable[[Columns], Rewritten | None] | None:
     """For columns whose stored form is known without a closer look at each row."""
     if spec.column is None or spec.path or spec.hash:
         return None
     place, column = places[spec.column]
+    label = encode(name) + b":"
     pairs_of = rewriting(column.kind, spec.type)
     if pairs_of is None:
         return None
@@ -220,7 +221,10 @@ def _rewritten(spec: Property, places: Places) -> Callable[[Columns], Rewritten 
             pairs = pairs_of([value for value in set(values) if value is not None])
         except TypeError:  # lists and the like have no hash
             return None
-        return None if pairs is None else {i: pairs[value] for i, value in enumerate(values) if value in pairs}
+        if pairs is None:
+            return None
+        named = {value: (label + canonical, label + stored) for value, (canonical, stored) in pairs.items()}
+        return {index: named[value] for index, value in enumerate(values) if value in named}
 
     return rewritten
 
