@@ -9,7 +9,7 @@ from contextlib import AbstractContextManager
 import msgspec
 import sqlalchemy as sa
 
-from sync_profiles.core.types import DistinctId, Identity, RunSummary, Verification, Watermark
+from sync_profiles.core.types import DistinctId, Identity, RunSummary, Settlement, Verification, Watermark
 from sync_profiles.state import schema
 from sync_profiles.state.looking import GOOD, D, Looking
 from sync_profiles.state.sealed import seal
@@ -48,6 +48,10 @@ class Runs(Looking[D]):
     @abstractmethod
     def _forget_profiles(self, connection: sa.Connection) -> None:
         """Drop what means nothing in another project."""
+
+    @abstractmethod
+    def settle(self, settlement: Settlement, now: float) -> None:
+        """Apply a settlement in one transaction, in the order ``Settlement`` gives; twice is the same as once."""
 
     # --- a run -------------------------------------------------------------------------------------------------
 
