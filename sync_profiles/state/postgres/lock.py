@@ -21,6 +21,10 @@ LEASE_S = 60.0
 
 RENEW_S = 15.0
 
+_IN_ORDER = (
+    "SELECT count(*) = 2 FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace"
+    " WHERE n.nspname = %s AND c.relname IN ('sync', 'holder')"
+)
 _RENEW = (
     f"UPDATE {SCHEMA}.holder SET until = pg_catalog.now() + %s * interval '1 s'"
     " WHERE sync = %s AND token = %s AND until > pg_catalog.now()"
@@ -131,6 +135,8 @@ class ServerLock:
         since = datetime.fromtimestamp(self._now(), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         label = f"process {os.getpid()} on {socket.gethostname()} since {since}"
         with self._database.writing() as connection:
+            if not connection.exec_driver_sql(_IN_ORDER, (SCHEMA,)).scalar_one():
+                return True  # a state that is to be started over; there is no lease in it
             if token is not None:
                 query = "SELECT pg_catalog.pg_try_advisory_xact_lock(%s, %s)"
                 if not connection.exec_driver_sql(query, lock_keys(self._sync)).scalar_one():

@@ -8,9 +8,9 @@ import sqlalchemy as sa
 
 from sync_profiles.core.types import DistinctId, Key, Known, PendingKind, PendingRow
 from sync_profiles.state.looking import Looking
+from sync_profiles.state.postgres.arrays import text_array
 from sync_profiles.state.postgres.database import SCHEMA, Database
 from sync_profiles.state.postgres.schema import ordinals
-from sync_profiles.state.postgres.statements import text_array
 from sync_profiles.state.rows import pending_row
 
 

@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from sync_profiles.core.types import Acknowledged, Settlement
 from sync_profiles.state import inflight, schema
 from sync_profiles.state.postgres import statements
+from sync_profiles.state.postgres.arrays import bytes_array, number_array, text_array
 from sync_profiles.state.postgres.database import SCHEMA, Database, Statement
 from sync_profiles.state.postgres.reader import ServerReader
 from sync_profiles.state.postgres.statements import Place
@@ -143,10 +144,10 @@ class ServerState(ServerReader, Runs[Database]):
         with self._database.reading() as connection:
             shapes = self._database.shape_numbers(connection, [entry.shape for entry in entries])
         columns = (
-            statements.text_array([entry.key for entry in entries]),
-            statements.text_array([None if entry.distinct_id == entry.key else entry.distinct_id for entry in entries]),
-            statements.bytes_array([entry.fingerprint for entry in entries]),
-            statements.number_array(shapes),
+            text_array([entry.key for entry in entries]),
+            text_array([None if entry.distinct_id == entry.key else entry.distinct_id for entry in entries]),
+            bytes_array([entry.fingerprint for entry in entries]),
+            number_array(shapes),
         )
         return statements.acknowledged(self._place, (now, self._number), columns)
 
