@@ -182,7 +182,8 @@ class Database:
         if trouble is Trouble.REFUSED:
             hint = "check user and password in [state] url; the rights it needs stand in docs/operating.md"
             return AccessError(f"{self.label}: {said}", hint=hint)
-        return StateError(f"{self.label}: {said}", hint=REBUILD if code and code.startswith("42") else None)
+        hint = REBUILD if code and code.startswith("42") else "look at [state] url and at the server's log"
+        return StateError(f"{self.label}: {said}", hint=hint)
 
     # --- shapes ------------------------------------------------------------------------------------------------
 

@@ -102,10 +102,12 @@ def lone_server_lock(url: str, sync: str) -> ServerLock:
 _FACTS = f"""
 SELECT coalesce((SELECT sum(pg_catalog.pg_total_relation_size(c.oid)) FROM pg_catalog.pg_class c
                  WHERE c.relnamespace = n.oid AND c.relkind IN ('r', 'S')), 0)::bigint,
-       NOT pg_catalog.pg_is_in_recovery() AND CASE WHEN n.oid IS NULL
-         THEN pg_catalog.has_database_privilege(pg_catalog.current_database(), 'CREATE')
-         ELSE pg_catalog.has_schema_privilege(n.oid, 'CREATE, USAGE') END
+       NOT pg_catalog.pg_is_in_recovery() AND CASE
+         WHEN n.oid IS NULL THEN pg_catalog.has_database_privilege(pg_catalog.current_database(), 'CREATE')
+         WHEN t.oid IS NULL THEN pg_catalog.has_schema_privilege(n.oid, 'CREATE')
+         ELSE pg_catalog.has_table_privilege(t.oid, 'INSERT') AND pg_catalog.has_table_privilege(t.oid, 'DELETE') END
 FROM (SELECT 1) AS one LEFT JOIN pg_catalog.pg_namespace n ON n.nspname = '{SCHEMA}'
+LEFT JOIN pg_catalog.pg_class t ON t.relnamespace = n.oid AND t.relname = 'profile'
 """
 
 
