@@ -13,6 +13,21 @@ from sync_profiles.state.postgres.database import SCHEMA, Database
 from sync_profiles.state.postgres.schema import ordinals
 from sync_profiles.state.rows import pending_row
 
+STRANGERS_MAX = 1000
+"""So many known keys may lie between those that are looked up beyond as many as there are of these."""
+
+# Keys that lie close together are read as one range, which costs a third; others one by one. LIMIT keeps the planner
+# from reading the whole table instead, which it likes while it has no statistics of it.
+_COLUMNS = "key, distinct_id, fingerprint, shape_id, acknowledged_at, run, ordinal"
+_BETWEEN = f"FROM {SCHEMA}.profile WHERE sync_id = %s AND key BETWEEN %s AND %s"
+_KNOWN = (
+    f"WITH near AS MATERIALIZED (SELECT count(*) <= %s AS close FROM (SELECT {_BETWEEN} LIMIT %s) AS neighbours)"
+    f" SELECT {_COLUMNS} {_BETWEEN} AND (SELECT close FROM near)"
+    " UNION ALL SELECT p.* FROM unnest(CASE WHEN NOT (SELECT close FROM near) THEN %s::text[] END) AS wanted (key)"
+    f" CROSS JOIN LATERAL (SELECT {_COLUMNS} FROM {SCHEMA}.profile"
+    " WHERE sync_id = %s AND key = wanted.key LIMIT 1) AS p"
+)
+
 
 class ServerReader(Looking[Database]):
     """The state of one sync in PostgreSQL; what a running run settled is seen at once."""
@@ -37,17 +52,17 @@ class ServerReader(Looking[Database]):
         """Those of ``keys`` that Mixpanel acknowledged before, as of the last settlement."""
         if not keys:
             return {}
-        query = (
-            "SELECT key, distinct_id, fingerprint, shape_id, acknowledged_at, run, ordinal"
-            f" FROM {SCHEMA}.profile WHERE sync_id = %s AND key = ANY(%s::text[])"
-        )
+        wanted, most = set(keys), len(keys) + STRANGERS_MAX
+        between = (self._sync_id, min(keys), max(keys))
+        place = (most, *between, most + 1, *between, text_array(keys), self._sync_id)
         with self._database.reading() as connection:
             # The driver's own tuples: SQLAlchemy's rows would add nothing but their cost.
-            rows = connection.exec_driver_sql(query, (self._sync_id, text_array(keys))).cursor.fetchall()
+            rows = connection.exec_driver_sql(_KNOWN, place).cursor.fetchall()
             shapes = {number: self._database.shape(connection, number) for number in {row[3] for row in rows}}
         return {
             key: Known(key if own is None else own, fingerprint, shapes[shape], at, run, ordinal)
             for key, own, fingerprint, shape, at, run, ordinal in rows
+            if key in wanted
         }
 
     def _holders(self, ids: Sequence[DistinctId]) -> set[Key]:

@@ -63,7 +63,8 @@ def acknowledged(place: Place, at: tuple[int, int], columns: Sequence[str]) -> l
     """Keys become known and lose their pending row; ``at`` is (acknowledged at, run, 0: the sync's last).
 
     ``columns`` are arrays of keys, each of them once, IDs (NULL where it is the key), fingerprints and shapes. Only a
-    key that is new takes an ordinal. Its row has no ``xmax``: what is updated was locked before.
+    key that is new takes an ordinal: asked for by a subquery, since a join may be made by reading the whole table. Its
+    row has no ``xmax``: what is updated was locked before.
     """
     sync_id, keys, (now, run) = place.sync_id, columns[0], at
     return [
@@ -78,14 +79,14 @@ def acknowledged(place: Place, at: tuple[int, int], columns: Sequence[str]) -> l
             f"WITH written AS (INSERT INTO {SCHEMA}.profile AS p"
             " (acknowledged_at, run, sync_id, key, distinct_id, fingerprint, shape_id, ordinal)"
             f" SELECT %s, coalesce(nullif(%s, 0), (SELECT last_number FROM {SCHEMA}.sync WHERE id = %s)), %s, given.*,"
-            f" CASE WHEN before.key IS NULL THEN nextval('{ordinals(sync_id)}') ELSE 0 END"
+            f" coalesce((SELECT 0 FROM {SCHEMA}.profile o WHERE o.sync_id = %s AND o.key = given.key),"
+            f" nextval('{ordinals(sync_id)}'))"
             " FROM unnest(%s::text[], %s::text[], %s::bytea[], %s::int[]) AS given (key, distinct_id, fp, shape)"
-            f" LEFT JOIN {SCHEMA}.profile before ON before.sync_id = %s AND before.key = given.key"
             " ON CONFLICT (sync_id, key) DO UPDATE SET distinct_id = excluded.distinct_id,"
             " fingerprint = excluded.fingerprint, shape_id = excluded.shape_id,"
             " acknowledged_at = excluded.acknowledged_at, run = excluded.run RETURNING p.xmax = 0 AS fresh) "
             + _tally("SELECT count(*) FROM written WHERE fresh"),
-            (now, run, sync_id, sync_id, *columns, sync_id, *place),
+            (now, run, sync_id, sync_id, sync_id, *columns, *place),
         ),
     ]
 
