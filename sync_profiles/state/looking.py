@@ -136,21 +136,24 @@ class Looking(ABC, Generic[D]):
             yield self.known(unplaced[start : start + SWEEP_KEYS])
 
     def _keys_and_ordinals(self, ordinal_limit: int) -> Iterator[Sequence[tuple[Key, int]]]:
+        after: Key | None = None
+        while page := self._page(after, ordinal_limit):
+            yield [(key, ordinal) for key, ordinal in page]
+            after = page[-1][0]
+
+    def _page(self, after: Key | None, ordinal_limit: int) -> Sequence[Sequence[Any]]:
+        """The next ``SWEEP_KEYS`` keys and their ordinals, in the order of the keys; None: from the first."""
         table = schema.profile
+        # The empty text is a possible key.
+        beyond = table.c.key >= "" if after is None else table.c.key > after
         query = (
             sa.select(table.c.key, table.c.ordinal)
-            .where(table.c.sync_id == self._sync_id, table.c.ordinal < ordinal_limit)
+            .where(table.c.sync_id == self._sync_id, table.c.ordinal < ordinal_limit, beyond)
             .order_by(table.c.key)
             .limit(SWEEP_KEYS)
         )
-        beyond = table.c.key >= ""  # the empty text is a possible key
-        while True:
-            with self._database.reading() as connection:
-                page = connection.execute(query.where(beyond)).all()
-            if not page:
-                return
-            yield [(key, ordinal) for key, ordinal in page]
-            beyond = table.c.key > page[-1][0]
+        with self._database.reading() as connection:
+            return connection.execute(query).all()
 
     # --- what is pending ---------------------------------------------------------------------------------------
 

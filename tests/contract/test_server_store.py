@@ -205,6 +205,39 @@ def test_a_settlement_that_fails_in_its_middle_changes_nothing(database: LiveDat
     assert state.known_count() == 1
 
 
+def test_a_settlement_is_one_message_and_so_is_a_look_up(database: LiveDatabase, opened: ExitStack) -> None:
+    store = store_of(database.url, opened)
+    state = store.sync("users")
+    state.begin_run("first", NOW)
+    settlement = Settlement(
+        acknowledged=acks("1", "2").acknowledged,
+        forgotten=["3"],
+        resolved=[("row", "4", None)],
+        pending=[make.pending("5", shape=("plan",))],
+        landed=[1],
+        dispatched=[InFlight(2, (make.outgoing("6", shape=("plan",)),))],
+    )
+    state.settle(settlement, NOW)
+    state.known(["1"])
+    said: list[str] = []
+    sa.event.listen(store._database._engine, "before_cursor_execute", lambda *told: said.append(told[2]))
+    state.settle(settlement, NOW)
+    assert len(said) == 1
+    state.known(["1", "2", "3"])
+    assert len(said) == 2
+
+
+def test_a_look_up_finds_keys_close_together_and_far_apart(database: LiveDatabase, opened: ExitStack) -> None:
+    state = store_of(database.url, opened).sync("users")
+    state.begin_run("first", NOW)
+    keys = [f"{number:05}" for number in range(3000)]
+    state.settle(acks(*keys), NOW)
+    state.settle(Settlement(forgotten=keys[5:10]), NOW)
+    for wanted in (keys[:20], keys[::100], [keys[0], keys[-1]], [*keys[3:8], "none", "zzz"]):
+        assert set(state.known(wanted)) == set(wanted) & (set(keys) - set(keys[5:10]))
+    assert state.known_count() == 2995
+
+
 def test_a_reason_with_what_postgresql_cannot_hold_is_kept_without_it(
     database: LiveDatabase, opened: ExitStack
 ) -> None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import sqlalchemy as sa
 
 from sync_profiles.core.types import DistinctId, Key, Known, PendingKind, PendingRow
-from sync_profiles.state.looking import Looking
+from sync_profiles.state.looking import SWEEP_KEYS, Looking
 from sync_profiles.state.postgres.arrays import text_array
 from sync_profiles.state.postgres.database import SCHEMA, Database
 from sync_profiles.state.postgres.schema import ordinals
@@ -26,6 +27,12 @@ _KNOWN = (
     " UNION ALL SELECT p.* FROM unnest(CASE WHEN NOT (SELECT close FROM near) THEN %s::text[] END) AS wanted (key)"
     f" CROSS JOIN LATERAL (SELECT {_COLUMNS} FROM {SCHEMA}.profile"
     " WHERE sync_id = %s AND key = wanted.key LIMIT 1) AS p"
+)
+
+
+# Without statistics the planner would rather sort the whole table for each page than walk along the index.
+_IN_ORDER = "SELECT " + ", ".join(
+    f"pg_catalog.set_config('enable_{way}', 'off', true)" for way in ("sort", "bitmapscan", "seqscan")
 )
 
 
@@ -64,6 +71,15 @@ class ServerReader(Looking[Database]):
             for key, own, fingerprint, shape, at, run, ordinal in rows
             if key in wanted
         }
+
+    def _page(self, after: Key | None, ordinal_limit: int) -> Sequence[Sequence[Any]]:
+        query = (
+            f"{_IN_ORDER}; SELECT key, ordinal FROM {SCHEMA}.profile"
+            " WHERE sync_id = %s AND key >= %s AND key IS DISTINCT FROM %s AND ordinal < %s ORDER BY key LIMIT %s"
+        )
+        place = (self._sync_id, after or "", after, ordinal_limit, SWEEP_KEYS)
+        with self._database.reading() as connection:
+            return connection.exec_driver_sql(query, place).all()
 
     def _holders(self, ids: Sequence[DistinctId]) -> set[Key]:
         query = (

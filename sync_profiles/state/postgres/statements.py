@@ -92,10 +92,13 @@ def acknowledged(place: Place, at: tuple[int, int], columns: Sequence[str]) -> l
 
 
 def forgotten(place: Place, keys: Sequence[Key]) -> Statement:
-    """Keys stop being known."""
+    """Keys stop being known; their rows are looked up one by one, for the same reason."""
     return (
-        f"WITH gone AS (DELETE FROM {SCHEMA}.profile WHERE sync_id = %s AND key = ANY(%s::text[]) RETURNING 1) "
-        + _tally("SELECT -count(*) FROM gone"),
+        (
+            f"WITH gone AS (DELETE FROM {SCHEMA}.profile WHERE ctid = ANY(ARRAY(SELECT ("
+            f"SELECT p.ctid FROM {SCHEMA}.profile p WHERE p.sync_id = %s AND p.key = given.key)"
+            " FROM unnest(%s::text[]) AS given (key))) RETURNING 1) " + _tally("SELECT -count(*) FROM gone")
+        ),
         (place.sync_id, text_array(keys), *place),
     )
 
