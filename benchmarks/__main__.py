@@ -66,6 +66,8 @@ def report(costs: dict[Case, list[Cost]], label: str, rows: int, repeat: int) ->
     if kept:
         lines.append(f"state on disk: {max(kept) / rows:.0f} bytes a row; to reach: 150, then 80")
     for case, found in costs.items():
+        if case.name == "first-server":
+            lines.append(f"state in PostgreSQL: {_median(found, lambda cost: cost.state_bytes) / rows:.0f} bytes a row")
         if case.delay_ms:
             rate = rows / _median(found, lambda cost: cost.wall_s)
             lines.append(f"{case.title}, {SLOW_CONCURRENCY} at a time: {rate:,.0f} profiles/s")
@@ -79,7 +81,7 @@ def report(costs: dict[Case, list[Cost]], label: str, rows: int, repeat: int) ->
 
 def _line(case: Case, found: list[Cost], naive: list[Cost], rows: int) -> str:
     wall_s, cpu_s = _median(found, lambda cost: cost.wall_s), _median(found, lambda cost: cost.cpu_s)
-    whole = case.sends_all or case.name == "full"  # the cases whose cost grows with the table
+    whole = case.sends_all or case.name in {"full", "full-server"}  # the cases whose cost grows with the table
     return COLUMNS.format(
         case.title,
         f"{wall_s:.2f}",

@@ -39,7 +39,7 @@ base_url = "${{BENCHMARK_SINK}}"
 concurrency = {concurrency}
 records_per_request = {records}
 
-[run]
+{state}[run]
 deadline = "0"
 
 [sync.users]
@@ -94,6 +94,8 @@ class Case:
     delay_ms: int = 0
     storm_s: int = 0
     exit_code: int = 0
+    server_state: bool = False
+    """The state is in the database that is read, instead of in a file."""
 
     @property
     def sink(self) -> tuple[int, int]:
@@ -129,6 +131,16 @@ CASES = (
         delay_ms=SLOW_DELAY_MS,
         storm_s=STORM_S,
     ),
+    Case(
+        "first-server",
+        "first run, state in PostgreSQL",
+        (*PRODUCT, "run"),
+        "",
+        "nothing",
+        sends_all=True,
+        server_state=True,
+    ),
+    Case("full-server", "full pass, state in PostgreSQL", (*PRODUCT, "run", "--full"), "", server_state=True),
     Case("help", "--help", (*PRODUCT, "--help"), "0.1 s", "nothing"),
 )
 
@@ -141,7 +153,7 @@ def cases_of(kind: str) -> list[Case]:
     return [
         dataclasses.replace(case, target="0.70 both") if case.name in grow else case
         for case in CASES
-        if case.detect != "xmin"
+        if case.detect != "xmin" and not case.server_state
     ]
 
 
@@ -223,8 +235,13 @@ class Bench:
 
     def _prepare(self, case: Case, state: Path) -> None:
         shutil.rmtree(state, ignore_errors=True)
+        if case.server_state:
+            self._database.execute("DROP SCHEMA IF EXISTS sync_profiles CASCADE")
         if case.before == "nothing":
             state.mkdir(mode=0o700)
+            return
+        if case.server_state:
+            self._run(dataclasses.replace(case, command=(*PRODUCT, "run")), state)
             return
         synced = self._folder / f"synced-{case.detect}"
         catching_up = Case("", "getting ready", (*PRODUCT, "run"), "", detect=case.detect)
@@ -262,9 +279,20 @@ class Bench:
         if cost.pop("exit_code") != case.exit_code:
             raise FailedError(f"{case.title} failed:\n{output.read_text(errors='replace')[-4000:]}")
         arrived = sink.taken()
-        size = sum(path.stat().st_size for path in state.rglob("*") if path.is_file())
+        size = (
+            self._server_bytes()
+            if case.server_state
+            else sum(path.stat().st_size for path in state.rglob("*") if path.is_file())
+        )
         del arrived["bytes"]
         return Cost(**cost, **arrived, state_bytes=size)
+
+    def _server_bytes(self) -> int:
+        size = self._database.scalar(
+            "SELECT sum(pg_total_relation_size(oid)) FROM pg_class"
+            " WHERE relnamespace = 'sync_profiles'::regnamespace AND relkind = 'r'"
+        )
+        return int(size)
 
     def _config(self, case: Case) -> Path:
         path = self._folder / "config.toml"
@@ -278,6 +306,7 @@ class Bench:
             records=RECORDS_PER_REQUEST,
             once=ONCE if case.once else "",
             detect=case.detect,
+            state=f"[state]\nurl = {json.dumps(self._database.url)}\n\n" if case.server_state else "",
             tags=form.format("tags"),
             settings=form.format("settings"),
         )

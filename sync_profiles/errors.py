@@ -5,6 +5,7 @@
      +- GuardStop                3   a limit asks for a decision
      +- StateError              74   the state store cannot be read or written
      |   +- OutputError              neither can the output be
+     |   +- FencedError              another run has begun since, so this one may not write any more
      +- TemporaryError          75   try again later, nothing is lost
      |   +- QuotaError               Mixpanel's limit of queries is reached
      |   +- SessionLostError         the pages of an earlier query cannot be turned any further
@@ -52,6 +53,10 @@ class StateError(SyncProfilesError):
 
 class OutputError(StateError):
     """What was asked for could not be printed: the disk behind stdout is full. Whatever was sent is settled."""
+
+
+class FencedError(StateError):
+    """The lock of this run was lost and another run may have begun: nothing more is written."""
 
 
 class TemporaryError(SyncProfilesError):

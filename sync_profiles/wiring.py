@@ -29,10 +29,8 @@ from sync_profiles.engine.parts import Outlet, Parts, Policy, Sync
 from sync_profiles.errors import ConfigError
 from sync_profiles.source.ahead import ReadAhead
 from sync_profiles.source.sql import Database, Model, ModelSpec, open_database, open_source
-from sync_profiles.state.files import StateFiles, default_path, path_of
-from sync_profiles.state.lock import RunLock
-from sync_profiles.state.place import place_of
-from sync_profiles.state.store import Store, leave_run, open_store, start_over
+from sync_profiles.state.files import default_path
+from sync_profiles.state.store import Lock, Store, leave_run, lone_lock, open_store, start_over, state_facts
 
 if TYPE_CHECKING:  # what a quiet run does without is imported where it is needed
     from sync_profiles.destination.mixpanel import Mixpanel, MixpanelReader
@@ -95,14 +93,9 @@ def reset_state(config: Config, syncs: Sequence[str] | None) -> Path | None:
     return None
 
 
-def run_lock(config: Config, sync: str) -> RunLock:
-    """What keeps two runs of one sync apart."""
-    return RunLock(_state_files(config).lock(sync))
-
-
-def _state_files(config: Config) -> StateFiles:
-    """The files of the state."""
-    return StateFiles(path_of(_state_path(config, os.environ)))
+def run_lock(config: Config, sync: str) -> Lock:
+    """What keeps two runs of one sync apart, whatever became of the state."""
+    return lone_lock(_state_path(config, os.environ), sync)
 
 
 # --- a sync --------------------------------------------------------------------------------------------------------
@@ -113,7 +106,7 @@ def open_sync(config: Config, sync: SyncConfig, store: Store, stop: Stop, *, whe
     return Sync(
         name=sync.name,
         state=store.sync(sync.name),
-        lock=run_lock(config, sync.name),
+        lock=store.lock(sync.name),
         open_parts=lambda: open_parts(config, sync, where=where),
         open_outlet=lambda attempt: _open_outlet(config, stop, attempt),
         leave=partial(leave_run, _state_path(config, os.environ)),
@@ -268,7 +261,7 @@ def _open_probes(config: Config, sync: SyncConfig) -> tuple[Parts, SourceFacts]:
 def _state_facts(config: Config) -> StateFacts:
     with closing(opened_store(config, read_only=True)) as store:
         owners = {sync.name: store.reader(sync.name).identity() for sync in config.syncs}
-    return msgspec.structs.replace(place_of(_state_files(config).database), owners=owners)
+    return msgspec.structs.replace(state_facts(_state_path(config, os.environ)), owners=owners)
 
 
 def _mixpanel_check(config: Config, stop: Stop) -> MixpanelCheck:

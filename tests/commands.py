@@ -39,6 +39,7 @@ url = "${DATABASE_URL}"
 token = "${MIXPANEL_TOKEN}"
 base_url = "${MIXPANEL_URL}"
 """
+STATE = '[state]\nurl = "${STATE_URL}"\n\n'
 USERS = """\
 copy = ["plan"]
 
@@ -89,7 +90,8 @@ class Workplace:
 
     def write(self, users: str = 'table = "users"\n', *, more: str = "", mixpanel: str = "") -> None:
         """A config with one sync ``users``; ``mixpanel`` are further lines of that section, ``more`` comes last."""
-        self.config.write_text(f"{CONFIG}{mixpanel}\n[sync.users]\n{users}{USERS}\n{more}")
+        state = STATE if "STATE_URL" in self.environ else ""
+        self.config.write_text(f"{CONFIG}{mixpanel}\n{state}[sync.users]\n{users}{USERS}\n{more}")
 
     def run(self, *arguments: str, code: int | None = 0, within: Sequence[str] = (), **environ: str) -> Outcome:
         """Run a command to its end and check its exit code (None: any); ``within`` is put before it."""
@@ -146,7 +148,7 @@ class Workplace:
     def check_discreet(self, text: str) -> None:
         """No secret of this workplace and no traceback is in a text."""
         url = self.environ["DATABASE_URL"]
-        for secret in (TOKEN, url, url.partition("://")[2]):
+        for secret in (TOKEN, url, url.partition("://")[2], self.environ.get("STATE_URL", TOKEN)):
             assert secret not in text, "a secret was printed"
         assert "Traceback" not in text, text
 
@@ -194,8 +196,11 @@ class Workplace:
 
 
 @contextlib.contextmanager
-def working(folder: Path, database: LiveDatabase) -> Iterator[Workplace]:
-    """A workplace with a config, an empty local Mixpanel, and nothing else in the environment."""
+def working(folder: Path, database: LiveDatabase, state_url: str | None = None) -> Iterator[Workplace]:
+    """A workplace with a config, an empty local Mixpanel, and nothing else in the environment.
+
+    ``state_url``: the state is kept there, and not in a file.
+    """
     with Sandbox(token=TOKEN, keep_bodies=True) as sandbox:
         environ = {
             "PATH": os.environ["PATH"],
@@ -205,6 +210,8 @@ def working(folder: Path, database: LiveDatabase) -> Iterator[Workplace]:
             "MIXPANEL_TOKEN": TOKEN,
             "MIXPANEL_URL": sandbox.url,
         }
+        if state_url is not None:
+            environ["STATE_URL"] = state_url
         place = Workplace(folder, database, sandbox, environ)
         place.write()
         yield place

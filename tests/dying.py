@@ -7,7 +7,6 @@ file reads one request a line on stdin and answers it on stdout; ``Forks`` is th
 from __future__ import annotations
 
 import contextlib
-import functools
 import importlib
 import json
 import os
@@ -32,6 +31,7 @@ _PRELOADED = (
     *("sync_profiles.__main__", "sync_profiles.wiring", "sync_profiles.cli.run", "sync_profiles.cli.backfill"),
     *("sync_profiles.source.postgres", "sync_profiles.source.mysql", "sync_profiles.source.sqlite"),
     *("sync_profiles.destination.mixpanel", "sync_profiles.destination.layers", "sync_profiles.state.store"),
+    "sync_profiles.state.postgres.store",
     *("sync_profiles.engine.run", "sync_profiles.engine.backfill", "sync_profiles.observe.log", "psycopg2", "pymysql"),
 )
 
@@ -111,15 +111,24 @@ def set_points(points: Points) -> None:
     """Before and after every commit of the state, every request and every page."""
     from sync_profiles.destination.mixpanel import Mixpanel
     from sync_profiles.source.sql import SqlSource
-    from sync_profiles.state.database import Database
+    from sync_profiles.state import database
+    from sync_profiles.state.postgres import database as server
 
-    commit, send, pages = Database.writing, Mixpanel.send, SqlSource.pages
+    send, pages, message = Mixpanel.send, SqlSource.pages, server.Database.send
 
-    @contextlib.contextmanager
-    def writing(self: Database) -> Iterator[Any]:
-        with commit(self) as connection:
-            yield connection
+    def transactions(commit: Any) -> Any:
+        @contextlib.contextmanager
+        def writing(self: Any, *fences: Any) -> Iterator[Any]:
+            with commit(self, *fences) as connection:
+                yield connection
+                points.come_by()
             points.come_by()
+
+        return writing
+
+    def messages(self: Any, statements: Any) -> None:
+        points.come_by()
+        message(self, statements)
         points.come_by()
 
     def sending(self: Mixpanel, batch: Any) -> Any:
@@ -135,33 +144,38 @@ def set_points(points: Points) -> None:
             yield page
             points.come_by()
 
-    Database.writing, Mixpanel.send, SqlSource.pages = writing, sending, paging
+    Mixpanel.send, SqlSource.pages, server.Database.send = sending, paging, messages
+    for kind in (database.Database, server.Database):
+        kind.writing = transactions(kind.writing)
 
 
 def note_the_holder(log: Path) -> None:
     """Whoever takes the lock says so in a file, and says so again before giving it back."""
     from sync_profiles.state.lock import RunLock
-
-    acquire, release = RunLock.acquire, RunLock.release
+    from sync_profiles.state.postgres.lock import ServerLock
 
     def note(what: str) -> None:
         with log.open("a") as file:
             file.write(f"{what} {os.getpid()}\n")
 
-    @functools.wraps(acquire)
-    def acquiring(self: RunLock) -> bool:
-        taken = acquire(self)
-        if taken:
-            note("in")
-        return taken
+    def noted(kind: Any, holds: Callable[[Any], bool]) -> None:
+        acquire, release = kind.acquire, kind.release
 
-    @functools.wraps(release)
-    def releasing(self: RunLock) -> None:
-        if self._lock.is_locked:
-            note("out")
-        release(self)
+        def acquiring(self: Any) -> bool:
+            taken: bool = acquire(self)
+            if taken:
+                note("in")
+            return taken
 
-    RunLock.acquire, RunLock.release = acquiring, releasing
+        def releasing(self: Any) -> None:
+            if holds(self):
+                note("out")
+            release(self)
+
+        kind.acquire, kind.release = acquiring, releasing
+
+    noted(RunLock, lambda lock: lock._lock.is_locked)
+    noted(ServerLock, lambda lock: lock._held)
 
 
 def fork(request: Mapping[str, Any], out: int, err: int) -> int:

@@ -175,7 +175,8 @@ def _shown(table: Table) -> str:
 @contextmanager
 def _blaming(origin: str) -> Iterator[None]:
     """Say what is wrong in the words of somebody who has no configuration yet."""
-    from sync_profiles.source.failures import HINTS, Trouble
+    from sync_profiles.core.troubles import Trouble
+    from sync_profiles.source.failures import HINTS
 
     cures = {
         HINTS[Trouble.AWAY]: f"is the server running, and are host and port right in {origin}?",

@@ -98,14 +98,17 @@ class SampleFacts(msgspec.Struct, frozen=True, kw_only=True):
 class StateFacts(msgspec.Struct, frozen=True):
     """Where the state is kept; ``filesystem`` is the kernel's word for it, None where it gives none.
 
-    ``owners`` is what the state of each sync belongs to, None before its first run.
+    ``owners`` is what the state of each sync belongs to, None before its first run. On a server ``free_bytes`` is None,
+    ``size_bytes`` is what the state takes there, and ``pooled`` that a pooler stands in between.
     """
 
     path: str
     writable: bool
     filesystem: str | None
-    free_bytes: int
+    free_bytes: int | None
     owners: Mapping[str, Identity | None] = {}
+    size_bytes: int = 0
+    pooled: bool = False
 
 
 class ReachFacts(msgspec.Struct, frozen=True):

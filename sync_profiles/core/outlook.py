@@ -24,6 +24,9 @@ _UNPROVEN = "set mixpanel.project_id, service_account and service_secret, and ch
 
 def state_findings(facts: StateFacts, profiles: int) -> Iterator[Finding]:
     """Whether the state can be kept where it is to be; ``profiles`` are to be remembered."""
+    if facts.free_bytes is None:
+        yield from _server_findings(facts)
+        return
     if facts.writable:
         yield Finding("ok", "state", f"the state {facts.path} can be written")
     else:
@@ -47,6 +50,19 @@ def state_findings(facts: StateFacts, profiles: int) -> Iterator[Finding]:
         yield Finding("warn", "state_space", free, f"for {profiles:,} profiles {needed / 1e6:,.0f} MB are better")
     else:
         yield Finding("ok", "state_space", free)
+
+
+def _server_findings(facts: StateFacts) -> Iterator[Finding]:
+    if facts.writable:
+        yield Finding("ok", "state", f"{facts.path} can be written; it takes {facts.size_bytes / 1e6:,.0f} MB")
+    else:
+        hint = "give the role of [state] url the rights that stand in docs/operating.md; a standby takes no writes"
+        yield Finding("error", "state", f"{facts.path} cannot be written", hint)
+    if facts.pooled:
+        message = "a pooler stands before the state's database: a run that is killed keeps its lock for a minute"
+        yield Finding("warn", "state_place", message, "[state] url: name the server itself, and the lock ends with it")
+    else:
+        yield Finding("ok", "state_place", "the state's database is reached directly")
 
 
 def reach_finding(host: str, facts: ReachFacts) -> Finding:

@@ -10,10 +10,11 @@ from typing import TypeVar
 
 import sqlalchemy as sa
 
+from sync_profiles.core.troubles import Trouble
 from sync_profiles.core.types import Row
 from sync_profiles.errors import ConfigError
 from sync_profiles.source.dialect import Dialect
-from sync_profiles.source.failures import Trouble, failure, retriable
+from sync_profiles.source.failures import failure, retriable
 from sync_profiles.source.model import Model, ModelSpec, look_up
 
 T = TypeVar("T")

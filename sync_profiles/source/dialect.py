@@ -11,8 +11,8 @@ from typing import Any, ClassVar
 
 import sqlalchemy as sa
 
+from sync_profiles.core.troubles import Trouble
 from sync_profiles.core.types import Column, Kind
-from sync_profiles.source.failures import Trouble
 from sync_profiles.source.numerals import as_decimal, as_integer
 
 Element = sa.ColumnElement[Any]

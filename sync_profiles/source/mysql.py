@@ -8,10 +8,10 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.dialects import mysql
 
+from sync_profiles.core.troubles import Trouble
 from sync_profiles.core.types import Column, Kind
 from sync_profiles.errors import ConfigError
 from sync_profiles.source.dialect import CONNECT_TIMEOUT_S, Described, Dialect, Element, Extent, Place
-from sync_profiles.source.failures import Trouble
 from sync_profiles.source.numerals import as_decimal, as_integer
 from sync_profiles.source.statements import query_shape
 

@@ -12,9 +12,9 @@ import sqlalchemy as sa
 from psycopg2 import extensions
 from sqlalchemy.dialects import postgresql
 
+from sync_profiles.core.troubles import Trouble, of_no_connection, of_sqlstate
 from sync_profiles.core.types import Column, Kind
 from sync_profiles.source.dialect import CONNECT_TIMEOUT_S, Described, Dialect, Element, Extent, Place
-from sync_profiles.source.failures import Trouble
 from sync_profiles.source.numerals import as_integer, encodes
 from sync_profiles.source.statements import query_shape, result_shape
 
@@ -48,21 +48,6 @@ _TIMES: dict[Kind, Any] = {
     Kind.DATETIME: postgresql.TIMESTAMP(),
     Kind.DATE: sa.Date(),
 }
-_CAUSES = (  # SQLSTATEs by their beginning; the first that fits
-    ("57014", Trouble.SLOW),
-    ("25006", Trouble.WRONG),  # it wants to write
-    ("42501", Trouble.REFUSED),
-    ("28", Trouble.REFUSED),
-    ("22", Trouble.VALUE),
-    *((code, Trouble.AWAY) for code in ("08", "25P", "40", "53", "55P03", "57", "58", "XX")),
-)
-_REFUSALS = (
-    "authentication failed",
-    "no password supplied",
-    "no pg_hba.conf entry",
-    "permission denied",
-    "is not permitted",
-)
 _SETTINGS = {"TimeZone": "UTC", "DateStyle": "ISO, YMD", "bytea_output": "hex", "extra_float_digits": "1"}
 
 _TABLES = """
@@ -180,12 +165,9 @@ class PostgreSQL(Dialect):
         """By SQLSTATE; a refused connection has none, only words."""
         code = getattr(error, "pgcode", None)
         if code:
-            return next((trouble for start, trouble in _CAUSES if code.startswith(start)), Trouble.WRONG)
-        text = str(error)
+            return of_sqlstate(code)
         if isinstance(error, psycopg2.OperationalError | psycopg2.InterfaceError):
-            if any(words in text for words in _REFUSALS) or ("role " in text and "does not exist" in text):
-                return Trouble.REFUSED
-            return Trouble.WRONG if 'database "' in text and "does not exist" in text else Trouble.AWAY
+            return of_no_connection(str(error))
         # "server closed the connection unexpectedly" comes as DatabaseError without a code, too.
         return Trouble.AWAY if type(error) is psycopg2.DatabaseError else Trouble.WRONG
 

@@ -13,9 +13,9 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from sync_profiles.core.troubles import Trouble
 from sync_profiles.core.types import Column, Kind
 from sync_profiles.source.dialect import Described, Dialect, Element, Extent
-from sync_profiles.source.failures import Trouble
 from sync_profiles.source.numerals import as_decimal, as_integer, encodes
 from sync_profiles.source.statements import query_shape
 

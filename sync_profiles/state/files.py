@@ -39,6 +39,11 @@ def default_path(environ: Mapping[str, str]) -> Path:
     return Path(platformdirs.user_state_path(APPLICATION, appauthor=False)) / "state.db"
 
 
+def is_server(url_or_path: str | Path) -> bool:
+    """Whether the state is kept by a PostgreSQL server, and not in a file."""
+    return str(url_or_path).split("://")[0].split("+")[0] in {"postgresql", "postgres"}
+
+
 def path_of(url_or_path: str | Path) -> Path:
     """The file behind a path or a SQLite URL (``sqlite:////absolute``, ``sqlite:///relative``)."""
     text = str(url_or_path)
@@ -46,7 +51,7 @@ def path_of(url_or_path: str | Path) -> Path:
         return Path(text)
     parts = urlsplit(text)
     if parts.scheme.split("+")[0] != "sqlite":
-        raise ConfigError("[state] url: only SQLite is supported: sqlite:////var/lib/sync-profiles/state.db")
+        raise ConfigError("[state] url: SQLite and PostgreSQL are supported: sqlite:////var/lib/sync-profiles/state.db")
     name = unquote(parts.path[1:])
     if parts.netloc or name in {"", ":memory:"}:
         raise ConfigError("[state] url: a file is needed: sqlite:////var/lib/sync-profiles/state.db")

@@ -10,12 +10,13 @@ import sqlalchemy as sa
 from sync_profiles.core.types import DistinctId, InFlight, Key, Outgoing, PendingKind, PendingRow, Shape
 from sync_profiles.state import pending, schema
 from sync_profiles.state.database import Database
+from sync_profiles.state.rows import StateDatabase, identity, identity_of
 
 INTERRUPTED = "interrupted"
 INTERRUPTED_REASON = "a run ended before Mixpanel answered"
 
 
-class _Flying(msgspec.Struct, frozen=True):
+class Flying(msgspec.Struct, frozen=True):
     """What is known again of one profile in flight."""
 
     key: Key
@@ -26,6 +27,7 @@ class _Flying(msgspec.Struct, frozen=True):
 
     @property
     def kind(self) -> PendingKind:
+        """Of the pending row that it becomes."""
         return "gone" if self.removal else "row"
 
 
@@ -51,27 +53,34 @@ def dispatch(database: Database, connection: sa.Connection, sync_id: int, batche
     for batch in batches:
         connection.exec_driver_sql(
             "INSERT OR REPLACE INTO inflight (sync_id, number, profiles) VALUES (?, ?, ?)",
-            (sync_id, batch.number, _encode(_written(database, connection, batch.profiles))),
+            (sync_id, batch.number, written(database, connection, batch.profiles)),
         )
 
 
-def _written(database: Database, connection: sa.Connection, profiles: Sequence[Outgoing]) -> _Written:
-    return _Written(
+def written(database: StateDatabase, connection: sa.Connection, profiles: Sequence[Outgoing]) -> bytes:
+    """What is written down of a batch, by ``_Written``."""
+    flying = _Written(
         [profile.key for profile in profiles],
         [profile.distinct_id if profile.distinct_id != profile.key else None for profile in profiles],
         database.shape_numbers(connection, [profile.shape for profile in profiles]),
         [index for index, profile in enumerate(profiles) if profile.fingerprint is None],
         {index: profile.cause for index, profile in enumerate(profiles) if profile.cause},
     )
+    return _encode(flying)
 
 
-def _read(database: Database, connection: sa.Connection, blob: bytes) -> Iterator[_Flying]:
+def _read(database: StateDatabase, connection: sa.Connection, blob: bytes) -> Iterator[Flying]:
     batch = _decode(blob)
     removals = set(batch.removals)
     for index, (key, own_id, number) in enumerate(zip(batch.keys, batch.ids, batch.shape_ids, strict=True)):
         shape = database.shape(connection, number)
         distinct_id = key if own_id is None else own_id
-        yield _Flying(key, distinct_id, shape, index in removals, batch.causes.get(index, ""))
+        yield Flying(key, distinct_id, shape, index in removals, batch.causes.get(index, ""))
+
+
+def profiles_of(database: StateDatabase, connection: sa.Connection, blobs: Iterable[bytes]) -> list[Flying]:
+    """The profiles of batches that were written down."""
+    return [profile for blob in blobs for profile in _read(database, connection, blob)]
 
 
 def land(connection: sa.Connection, sync_id: int, numbers: Iterable[int]) -> None:
@@ -86,23 +95,26 @@ def revive(database: Database, connection: sa.Connection, sync_id: int, now: flo
     table = schema.inflight
     query = sa.select(table.c.profiles).where(table.c.sync_id == sync_id).order_by(table.c.number)
     blobs = connection.execute(query).scalars().all()
-    profiles = [profile for blob in blobs for profile in _read(database, connection, blob)]
+    profiles = profiles_of(database, connection, blobs)
     kinds: tuple[PendingKind, ...] = ("row", "gone")
-    rows = {
-        pending.identity(row.kind, row.key, row.distinct_id): row
-        for kind in kinds
-        for row in pending.of_keys(database, connection, sync_id, kind, [profile.key for profile in profiles])
-    }
-    touched = {}
-    for profile in profiles:
-        identity = pending.identity(profile.kind, profile.key, profile.distinct_id)
-        rows[identity] = touched[identity] = _revived(profile, rows.get(identity), now)
-    pending.write(database, connection, sync_id, touched.values())
+    keys = [profile.key for profile in profiles]
+    before = [row for kind in kinds for row in pending.of_keys(database, connection, sync_id, kind, keys)]
+    pending.write(database, connection, sync_id, revived(profiles, before, now))
     connection.execute(sa.delete(table).where(table.c.sync_id == sync_id))
     return len(profiles)
 
 
-def _revived(profile: _Flying, before: PendingRow | None, now: float) -> PendingRow:
+def revived(profiles: Sequence[Flying], before: Sequence[PendingRow], now: float) -> list[PendingRow]:
+    """The pending rows that profiles in flight become, where ``before`` is what was pending of their keys."""
+    rows = {identity_of(row): row for row in before}
+    touched = {}
+    for profile in profiles:
+        place = identity(profile.kind, profile.key, profile.distinct_id)
+        rows[place] = touched[place] = _revived(profile, rows.get(place), now)
+    return list(touched.values())
+
+
+def _revived(profile: Flying, before: PendingRow | None, now: float) -> PendingRow:
     """The pending row of a profile that nobody knows the fate of.
 
     A removal is still asked for by its own "gone" row, which only becomes due. Of a row that was pending before, the

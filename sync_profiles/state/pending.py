@@ -1,25 +1,20 @@
-"""Pending rows, as the state keeps them."""
+"""Pending rows in the state file."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from functools import cache
-from typing import Any
 
 import sqlalchemy as sa
 
-from sync_profiles.core.gone import over
-from sync_profiles.core.types import DistinctId, Key, PendingKind, PendingRow
+from sync_profiles.core.types import Key, PendingKind, PendingRow
 from sync_profiles.state import schema
 from sync_profiles.state.database import Database
 from sync_profiles.state.journal import blocks
+from sync_profiles.state.rows import identity_of, pending_row
+from sync_profiles.state.rows import laid_over as laid
 
 BLOCK = 500
-
-
-def identity(kind: PendingKind, key: Key, distinct_id: DistinctId | None) -> tuple[PendingKind, Key, str]:
-    """What tells two pending rows apart: the key, and for a removal the ID to remove too."""
-    return kind, key, (distinct_id or "") if kind == "gone" else ""
 
 
 def write(database: Database, connection: sa.Connection, sync_id: int, rows: Iterable[PendingRow]) -> None:
@@ -27,7 +22,7 @@ def write(database: Database, connection: sa.Connection, sync_id: int, rows: Ite
     values = []
     for row in rows:
         fields = {name: getattr(row, name) for name in row.__struct_fields__ if name != "shape"}
-        gone_id = identity(row.kind, row.key, row.distinct_id)[2]
+        gone_id = identity_of(row)[2]
         shape_id = database.shape_id(connection, row.shape)
         values.append({**fields, "sync_id": sync_id, "gone_id": gone_id, "shape_id": shape_id})
     if values:
@@ -39,12 +34,7 @@ def laid_over(
 ) -> list[PendingRow]:
     """What is to be written for ``rows``, with what is remembered of removals that were asked for before."""
     gone = [row.key for row in rows if row.kind == "gone"]
-    found = of_keys(database, connection, sync_id, "gone", gone) if gone else []
-    before = {identity(row.kind, row.key, row.distinct_id): row for row in found}
-    for row in rows:
-        place = identity(row.kind, row.key, row.distinct_id)
-        before[place] = over(row, before.get(place))
-    return [before[place] for place in dict.fromkeys(identity(row.kind, row.key, row.distinct_id) for row in rows)]
+    return laid(rows, of_keys(database, connection, sync_id, "gone", gone) if gone else [])
 
 
 def remove(connection: sa.Connection, sync_id: int, identities: Iterable[tuple[PendingKind, Key, str]]) -> None:
@@ -71,13 +61,8 @@ def of_keys(
     if _has_rows(connection, sync_id, kind):
         for block in blocks(keys, BLOCK):
             rows = connection.exec_driver_sql(_of_keys_sql(len(block)), (*block, sync_id, kind)).all()
-            found += [_pending_row(database, connection, row) for row in rows]
+            found += [pending_row(database, connection, row) for row in rows]
     return found
-
-
-def selected(database: Database, connection: sa.Connection, query: sa.Select[Any]) -> list[PendingRow]:
-    """The pending rows that ``query`` over the whole table selects."""
-    return [_pending_row(database, connection, row) for row in connection.execute(query).all()]
 
 
 def _has_rows(connection: sa.Connection, sync_id: int, kind: PendingKind) -> bool:
@@ -86,22 +71,6 @@ def _has_rows(connection: sa.Connection, sync_id: int, kind: PendingKind) -> boo
         "SELECT EXISTS (SELECT 1 FROM pending WHERE sync_id = ? AND kind = ?)", (sync_id, kind)
     )
     return bool(found.scalar_one())
-
-
-def _pending_row(database: Database, connection: sa.Connection, row: Any) -> PendingRow:
-    return PendingRow(
-        kind=row.kind,
-        key=row.key,
-        distinct_id=row.distinct_id,
-        code=row.code,
-        reason=row.reason,
-        rejected=bool(row.rejected),
-        attempts=row.attempts,
-        since=row.since,
-        next_try_at=row.next_try_at,
-        fingerprint=row.fingerprint,
-        shape=database.shape(connection, row.shape_id),
-    )
 
 
 @cache

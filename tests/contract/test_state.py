@@ -10,6 +10,7 @@ import builders as make
 import msgspec
 import pytest
 from fakes import MemoryState
+from servers import Servers, labels
 from summaries import a_summary
 
 from sync_profiles.core.ports import State
@@ -48,15 +49,15 @@ class MemoryHome:
         return self.state
 
 
-class FileHome:
-    def __init__(self, path: Path) -> None:
-        self._path = path
+class StoredHome:
+    def __init__(self, place: Path | str) -> None:
+        self._place = place
         self._store: Store | None = None
         self.state: State = self.reopen()
 
     def reopen(self) -> State:
         self.close()
-        self._store = open_store(self._path, now=lambda: NOW)
+        self._store = open_store(self._place, now=lambda: NOW)
         self.state = self._store.sync("users")
         return self.state
 
@@ -65,14 +66,22 @@ class FileHome:
             self._store.close()
 
 
-@pytest.fixture(params=["memory", "sqlite", "journal"])
-def home(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Home]:
+@pytest.fixture(params=["memory", "sqlite", "journal", "postgresql"])
+def home(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, servers: Servers
+) -> Iterator[Home]:
     if request.param == "memory":
         yield MemoryHome()
         return
+    if request.param == "postgresql":  # one version of it: what it is asked for is the same in all
+        with servers.get(labels("postgres")[0]).fresh_database() as database:
+            server_home = StoredHome(database.url)
+            yield server_home
+            server_home.close()
+        return
     if request.param == "journal":  # no keys are close enough to be written in their order at once
         monkeypatch.setattr(ordered, "STRANGERS_MAX", -1_000_000)
-    file_home = FileHome(tmp_path / "state.db")
+    file_home = StoredHome(tmp_path / "state.db")
     yield file_home
     file_home.close()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
 import builders as make
@@ -12,7 +13,8 @@ import msgspec
 import pytest
 from fakes import MemoryState
 from hypothesis import HealthCheck, settings
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
+from servers import Server, Servers, labels
 from summaries import a_summary
 
 from sync_profiles.core.ports import State
@@ -68,11 +70,12 @@ settlements = st.builds(
 
 
 class TwoStates(RuleBasedStateMachine):
-    """Everything is done to both; a crash is a file that is closed in the middle of a run."""
+    """Everything is done to both; a crash is a state that is closed in the middle of a run."""
 
     def __init__(self) -> None:
         super().__init__()
-        self._folder = tempfile.TemporaryDirectory()
+        self._leave = ExitStack()
+        self._place = self._new_place()
         self._time = 1.0
         self._store: Store | None = None
         self.model = MemoryState(self._now)
@@ -80,20 +83,23 @@ class TwoStates(RuleBasedStateMachine):
         self.running = False
         self._open()
 
+    def _new_place(self) -> Path | str:
+        return Path(self._leave.enter_context(tempfile.TemporaryDirectory())) / "state.db"
+
     def _now(self) -> float:
         return self._time
 
     def _open(self) -> None:
         if self._store is not None:
             self._store.close()
-        self._store = open_store(Path(self._folder.name) / "state.db", now=self._now)
+        self._store = open_store(self._place, now=self._now)
         self.real = self._store.sync("users")
         self.running = False
 
     def teardown(self) -> None:
         assert self._store is not None
         self._store.close()
-        self._folder.cleanup()
+        self._leave.close()
 
     # --- what happens ------------------------------------------------------------------------------------------
 
@@ -199,7 +205,30 @@ def small_journal(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ordered, "STRANGERS_MAX", 0)
 
 
-TwoStates.TestCase.settings = settings(
-    max_examples=25, stateful_step_count=25, deadline=None, suppress_health_check=list(HealthCheck)
-)
+def some(examples: int) -> settings:
+    return settings(
+        max_examples=examples, stateful_step_count=25, deadline=None, suppress_health_check=list(HealthCheck)
+    )
+
+
+TwoStates.TestCase.settings = some(25)
 TestTwoStates = TwoStates.TestCase
+
+
+def on_postgres(server: Server) -> type[TwoStates]:
+    """The same with the state on a server, a database for each example."""
+
+    class OnPostgres(TwoStates):
+        def _new_place(self) -> Path | str:
+            return self._leave.enter_context(server.fresh_database()).url
+
+    return OnPostgres
+
+
+def test_the_state_on_a_server_does_the_same(servers: Servers) -> None:
+    run_state_machine_as_test(on_postgres(servers.get(labels("postgres")[0])), settings=some(5))
+
+
+@pytest.mark.proof
+def test_the_state_on_every_server_does_the_same_however_long(postgres: Server) -> None:
+    run_state_machine_as_test(on_postgres(postgres), settings=some(300))

@@ -9,13 +9,27 @@ from pathlib import Path
 import pytest
 from commands import Workplace, working
 from dying import Forks, forks
-from servers import LiveDatabase, ServerMissingError, Servers, all_labels
+from servers import LiveDatabase, ServerMissingError, Servers, all_labels, labels
 
 
 @pytest.fixture
 def place(tmp_path: Path, sqlite_database: LiveDatabase) -> Iterator[Workplace]:
     """On SQLite, where the kind of database does not matter."""
     with working(tmp_path, sqlite_database) as workplace:
+        yield workplace
+
+
+@pytest.fixture
+def state_database(servers: Servers) -> Iterator[LiveDatabase]:
+    """A database for a state on a server."""
+    with servers.get(labels("postgres")[0]).fresh_database() as database:
+        yield database
+
+
+@pytest.fixture
+def server_place(tmp_path: Path, sqlite_database: LiveDatabase, state_database: LiveDatabase) -> Iterator[Workplace]:
+    """On SQLite, with the state on a server."""
+    with working(tmp_path, sqlite_database, state_database.url) as workplace:
         yield workplace
 
 

@@ -13,6 +13,7 @@ from collections.abc import Callable
 import pytest
 from commands import Workplace
 from dying import DEATHS, Forks, How
+from servers import LiveDatabase
 
 ROWS = 40
 POINTS_MAX = 400
@@ -23,8 +24,8 @@ SMALL_REQUESTS = "records_per_request = 12\nconcurrency = 2\n"
 class Stages:
     """A workplace in which each stage can be brought about again and again, and every point of it died at."""
 
-    def __init__(self, place: Workplace, program: Forks) -> None:
-        self.place, self.program = place, program
+    def __init__(self, place: Workplace, program: Forks, state: LiveDatabase | None = None) -> None:
+        self.place, self.program, self.state = place, program, state
         place.fill(ROWS)
         place.write(CONFIG, mixpanel=SMALL_REQUESTS)
         self.rounds = 0
@@ -38,6 +39,8 @@ class Stages:
     def nothing_yet(self) -> None:
         """Before the first run."""
         shutil.rmtree(self.place.state.parent, ignore_errors=True)
+        if self.state is not None:
+            self.state.execute("DROP SCHEMA IF EXISTS sync_profiles CASCADE")
         self.place.sandbox.reset()
 
     def changes(self) -> None:
@@ -75,8 +78,10 @@ class Stages:
         assert [record for record in sent if "$delete" not in record] == [], f"point {point} of {arguments}"
 
 
-def die_everywhere(place: Workplace, program: Forks, how: How, step: int = 1) -> list[int]:
-    stages = Stages(place, program)
+def die_everywhere(
+    place: Workplace, program: Forks, how: How, step: int = 1, state: LiveDatabase | None = None
+) -> list[int]:
+    stages = Stages(place, program, state)
     return [
         stages.deaths(stages.nothing_yet, "run", how=how, step=step),
         stages.deaths(stages.changes, "run", how=how, step=step),
@@ -94,4 +99,21 @@ def test_a_run_may_die_at_some_points(place: Workplace, program: Forks, step: in
 def test_a_run_may_die_at_any_point(everywhere: Workplace, program: Forks, how: How) -> None:
     deaths = die_everywhere(everywhere, program, how)
     print(f"{everywhere.database.label}, {how}: {deaths} deaths in first run, hourly run, backfill")
+    assert min(deaths) > 20
+
+
+@pytest.mark.parametrize("step", [29])
+def test_a_run_whose_state_is_on_a_server_may_die_at_some_points(
+    server_place: Workplace, program: Forks, state_database: LiveDatabase, step: int
+) -> None:
+    assert min(die_everywhere(server_place, program, "kill -9", step, state_database)) >= 1
+
+
+@pytest.mark.proof
+@pytest.mark.parametrize("how", DEATHS)
+def test_a_run_whose_state_is_on_a_server_may_die_at_any_point(
+    server_place: Workplace, program: Forks, state_database: LiveDatabase, how: How
+) -> None:
+    deaths = die_everywhere(server_place, program, how, state=state_database)
+    print(f"state on {state_database.label}, {how}: {deaths} deaths in first run, hourly run, backfill")
     assert min(deaths) > 20

@@ -20,7 +20,7 @@ from summaries import a_summary
 
 from sync_profiles.core.types import Acknowledged, InFlight, Settlement, Verification
 from sync_profiles.errors import GuardStop, StateError
-from sync_profiles.state import journal, ordered, schema, sync
+from sync_profiles.state import journal, ordered, runs, schema
 from sync_profiles.state.store import Store, open_store, start_over
 from sync_profiles.state.sync import SyncState
 
@@ -475,15 +475,15 @@ def test_the_history_is_newest_first_and_of_one_sync(path: Path) -> None:
 
 
 def test_old_runs_are_dropped_but_the_last_good_one(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sync, "HISTORY_RUNS", 20)
+    monkeypatch.setattr(runs, "HISTORY_RUNS", 20)
     with opened(path) as store:
         state = store.sync("users")
         for number in range(25):
             state.begin_run(str(number), NOW)
             state.finish_run(a_summary(run=str(number), started_at=str(number), outcome="failed" if number else "ok"))
-        runs = [summary.run for summary in store.history("users", 9999)]
-        assert len(runs) == 21
-        assert runs[-2:] == ["5", "0"]
+        kept = [summary.run for summary in store.history("users", 9999)]
+        assert len(kept) == 21
+        assert kept[-2:] == ["5", "0"]
         assert state.last_success_at() == "0"
 
 
