@@ -26,6 +26,7 @@ from sync_profiles.core.types import (
     Limit,
     MappingSpec,
     Page,
+    Part,
     Property,
     RunSummary,
     ScanPlan,
@@ -89,8 +90,8 @@ class Interrupted:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._inner, name)
 
-    def pages(self, plan: ScanPlan) -> Iterator[Page]:
-        for number, page in enumerate(self._inner.pages(plan), 1):
+    def pages(self, plan: ScanPlan, part: Part | None = None) -> Iterator[Page]:
+        for number, page in enumerate(self._inner.pages(plan, part), 1):
             yield page
             self._after(number)
 

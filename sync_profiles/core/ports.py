@@ -13,6 +13,7 @@ from sync_profiles.core.types import (
     Key,
     Known,
     Page,
+    Part,
     PendingRow,
     ProfilePage,
     RunSummary,
@@ -35,11 +36,25 @@ class Source(Protocol):
         """Where the source stands now; the caller reads it before any row."""
         ...
 
-    def pages(self, plan: ScanPlan) -> Iterator[Page]:
-        """Every row the plan selects, at least once, in pages, some of which may be empty.
+    def pages(self, plan: ScanPlan, part: Part | None = None) -> Iterator[Page]:
+        """Every row the plan selects, at least once, in pages, some of which may be empty; only those of a ``part``.
 
         With a horizon in the watermark, a row that is written while the pages are read may be left out: its version
         is one that ``ScanSinceXid`` of that horizon selects.
+        """
+        ...
+
+    def parts(self, plan: ScanPlan, count: int, *, by_key: bool = False) -> Sequence[Part]:
+        """The rows of the plan cut into at most ``count`` parts of about one size: every row is in exactly one.
+
+        Rows that come meanwhile are in one of them too. ``by_key``: not by where the rows stand in a file.
+        """
+        ...
+
+    def whole(self, parts: Sequence[Part]) -> bool:
+        """Whether these parts, all of them read since they were cut, held every row.
+
+        False when the table was written anew meanwhile, which moves its rows between parts.
         """
         ...
 

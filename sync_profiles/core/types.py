@@ -170,6 +170,31 @@ class ScanCursor(msgspec.Struct, frozen=True):
 ScanPlan: TypeAlias = ScanFull | ScanCursor | ScanSinceXid
 
 
+class BlockPart(msgspec.Struct, frozen=True, tag="blocks"):
+    """The rows in a range of a table's blocks, from ``first`` to the one before ``behind``; None: to the end.
+
+    ``files`` (a hash) says in which files the table was when it was cut: in others the rows stand elsewhere.
+    """
+
+    first: int
+    behind: int | None
+    files: str
+
+
+class KeyPart(msgspec.Struct, frozen=True, tag="keys"):
+    """The rows behind ``after`` up to and including ``upto`` in the order of the plan; None: no bound on that side.
+
+    The bounds are in the text form of a key: of the primary key, or of (cursor, primary key).
+    """
+
+    after: Key | None = None
+    upto: Key | None = None
+
+
+Part: TypeAlias = BlockPart | KeyPart
+"""What one worker reads at a time; it travels as JSON or by pickle and holds nothing of a row but its key."""
+
+
 class Page(msgspec.Struct, frozen=True):
     """Rows of one short transaction in reading order: ``keys[i]`` is the key of ``rows[i]``."""
 
