@@ -228,7 +228,14 @@ def _open_outlet(config: Config, stop: Stop, attempt: Callable[[int], None]) -> 
     mixpanel = config.mixpanel
     paced = Paced(OnDemand(partial(_wire, config)), limit=mixpanel.concurrency)
     retrying = Retrying(paced, stop=stop, clock=_SystemClock(), jitter=random.random, count=attempt)
-    return Outlet(retrying, lambda: paced.limit, mixpanel.concurrency, mixpanel.records_per_request)
+    return Outlet(
+        destination=retrying,
+        limit=lambda: paced.limit,
+        threads=mixpanel.concurrency,
+        records_max=mixpanel.records_per_request,
+        halvings=lambda: paced.halvings,
+        halve=paced.halve,
+    )
 
 
 def _wire(config: Config) -> Mixpanel:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Protocol
+from types import TracebackType
+from typing import Protocol, Self
 
+from sync_profiles.core.spreading import Assignment, Board, Cut, Lost, PartReport
 from sync_profiles.core.types import (
     Batch,
     DistinctId,
@@ -240,6 +242,75 @@ class State(StateReader, Protocol):
     def finish_run(self, summary: RunSummary, *, forced_done: bool = False) -> None:
         """Close the run, bring the acknowledgements into their final order, keep the summary."""
         ...
+
+
+class SharedState(State, Protocol):
+    """A state that several processes write in one run: one began it, the others join it, each for one part at a time.
+
+    Whoever writes for a run that is not the last one begun gets a ``StateError``, and nothing is written.
+    """
+
+    def join_run(self, number: int, part: int) -> None:
+        """Go on with run ``number`` as the one that does ``part``.
+
+        What an earlier attempt at the part left in flight becomes pending rows.
+        """
+        ...
+
+    def look(self, halvings: int, *, halve: bool = False) -> Board:
+        """The board of the run; ``halve`` adds one halving, unless somebody did since there were ``halvings``."""
+        ...
+
+    def ask_stop(self, cause: str) -> None:
+        """Write on the board that everybody is to end."""
+        ...
+
+    def cut(self) -> Cut | None:
+        """What ``keep_cut`` kept last."""
+        ...
+
+    def keep_cut(self, cut: Cut | None) -> None:
+        """Remember into which parts a backfill is cut, none of them done yet; None: it has ended."""
+        ...
+
+    def part_done(self, part: int) -> None:
+        """Remember that a part of the cut is done."""
+        ...
+
+    def parts_done(self) -> frozenset[int]:
+        """Which parts of the cut are done."""
+        ...
+
+
+class Crew(Protocol):
+    """Workers that do parts of one errand; leaving its block lets them go, whatever they are at.
+
+    Every method raises ``TemporaryError`` when there is no way to reach them any more.
+    """
+
+    @property
+    def slots(self) -> int:
+        """How many parts can be at work at once."""
+        ...
+
+    @property
+    def free(self) -> int:
+        """How many more parts can be handed out now."""
+        ...
+
+    def hand_out(self, assignment: Assignment) -> None:
+        """Let a free worker do a part."""
+        ...
+
+    def collect(self, wait_s: float) -> Sequence[tuple[int, PartReport | Lost]]:
+        """What became of parts, by number; waits so long for the first. The workers of lost parts are replaced."""
+        ...
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
 
 
 class BegunRun(Protocol):
