@@ -51,7 +51,7 @@ class Failure(msgspec.Struct, frozen=True):
 
 
 class PartReport(msgspec.Struct, frozen=True, kw_only=True):
-    """How a part ended; its counts are those of a run.
+    """How a part ended; its counts are those of a run, ``size`` the bytes that left.
 
     ``complete``: every row of it is acknowledged, pending or unchanged. ``refused`` are the rejected rows, (key,
     distinct ID, code, reason) each. ``seen`` are the ordinals of known keys, packed.
@@ -63,7 +63,7 @@ class PartReport(msgspec.Struct, frozen=True, kw_only=True):
     unchanged: int = 0
     sent: int = 0
     requests: int = 0
-    bytes: int = 0
+    size: int = 0
     refused: tuple[tuple[Key, DistinctId | None, str, str], ...] = ()
     warnings: tuple[tuple[str, str], ...] = ()
     failure: Failure | None = None

@@ -141,7 +141,7 @@ class Watermark(msgspec.Struct, frozen=True):
     horizon: Horizon | None = None
 
 
-class ScanFull(msgspec.Struct, frozen=True):
+class ScanFull(msgspec.Struct, frozen=True, tag="full"):
     """All rows, in the order that suits the source."""
 
     reason: str
@@ -154,7 +154,7 @@ class ScanSinceXid(msgspec.Struct, frozen=True):
     reason: str
 
 
-class ScanCursor(msgspec.Struct, frozen=True):
+class ScanCursor(msgspec.Struct, frozen=True, tag="cursor"):
     """Rows with ``lower - lookback <= cursor <= upper`` in (cursor, key) order, then those where the cursor is NULL.
 
     The bounds are the database's own text, compared in the database. ``lower`` None: from the start.

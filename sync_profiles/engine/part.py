@@ -63,7 +63,7 @@ def take_part(
         unchanged=tally.unchanged,
         sent=tally.sent,
         requests=tally.requests,
-        bytes=tally.bytes,
+        size=tally.bytes,
         refused=tuple(noted.refused),
         warnings=tuple(noted.warnings),
         seen=marks.packed() if marks is not None else b"",

@@ -50,7 +50,7 @@ class Tally:
         self.sent += report.sent
         with self._lock:
             self.requests += report.requests
-            self.bytes += report.bytes
+            self.bytes += report.size
         self.warn_all(report.warnings)
         for key, distinct_id, code, reason in report.refused:
             self.reject(key, distinct_id, code, reason)
