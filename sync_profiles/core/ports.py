@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from types import TracebackType
-from typing import Protocol, Self
+from typing import Protocol, Self, runtime_checkable
 
 from sync_profiles.core.spreading import Assignment, Board, Cut, Lost, PartReport
 from sync_profiles.core.types import (
@@ -244,6 +244,7 @@ class State(StateReader, Protocol):
         ...
 
 
+@runtime_checkable
 class SharedState(State, Protocol):
     """A state that several processes write in one run: one began it, the others join it, each for one part at a time.
 

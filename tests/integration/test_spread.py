@@ -230,7 +230,7 @@ def test_a_backfill_that_is_continued_finds_what_changed_in_finished_parts(postg
     sync.script = lambda assignment, _attempt: Lost("gone") if assignment.number == 2 else None
     assert sync.backfilled().exit_code == 75
     done = sync.state.parts_done()
-    sync.database.execute("UPDATE users SET plan = 'pro' WHERE id < 20", "INSERT INTO users VALUES (0, 'n', 'new')")
+    sync.database.execute("UPDATE users SET plan = 'pro' WHERE id < 20", "INSERT INTO users VALUES (1000, 'n', 'new')")
     sync.script = lambda _assignment, _attempt: None
     sync.backfill()
     assert not done.intersection(sync.handed)
