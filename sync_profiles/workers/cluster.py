@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Self
 from sync_profiles import __version__
 from sync_profiles.core.spreading import Assignment, Failure, Lost, PartReport
 from sync_profiles.errors import AccessError, ConfigError, StateError, SyncProfilesError, TemporaryError
-from sync_profiles.workers.seat import Commission, dismiss, inspect, perform, version
+from sync_profiles.workers.seat import Commission, Work, dismiss, inspect, perform, version
 
 if TYPE_CHECKING:
     from distributed import Client, Future
@@ -28,9 +28,10 @@ _ERRORS: dict[int, type[SyncProfilesError]] = {74: StateError, 75: TemporaryErro
 class ClusterCrew:
     """The threads of a cluster's workers, at most ``most`` of them (``core.ports.Crew``)."""
 
-    def __init__(self, client: Client, commission: Commission, most: int | None = None) -> None:
+    def __init__(self, client: Client, commission: Commission, most: int | None = None, work: Work = perform) -> None:
         self._client = client
         self._commission = commission
+        self._work = work
         threads: int = sum(client.nthreads().values())
         self._slots = threads if most is None else max(1, min(threads, most))
         self._parts: dict[Future[PartReport], int] = {}
@@ -47,18 +48,22 @@ class ClusterCrew:
 
     def hand_out(self, assignment: Assignment) -> None:
         """Hand over one part; ``pure=False``: it is done even if one like it was done before."""
-        future = self._client.submit(perform, self._commission, assignment, pure=False, retries=RETRIES)
+        future = self._client.submit(self._work, self._commission, assignment, pure=False, retries=RETRIES)
         self._parts[future] = assignment.number
 
     def collect(self, wait_s: float) -> Sequence[tuple[int, PartReport | Lost]]:
         """What came back within ``wait_s``."""
         from distributed import TimeoutError as NothingYet
         from distributed import wait
+        from distributed.client import FuturesCancelledError
 
         try:
-            ended = wait(list(self._parts), timeout=wait_s, return_when="FIRST_COMPLETED").done
+            with self._client.as_current():
+                ended = wait(list(self._parts), timeout=wait_s, return_when="FIRST_COMPLETED").done
         except NothingYet:
             ended = set()
+        except FuturesCancelledError:  # the scheduler was restarted, or is gone
+            ended = {future for future in self._parts if future.cancelled()}
         if self._client.status != "running":
             raise TemporaryError(
                 "the connection to the Dask scheduler was lost",

@@ -11,19 +11,18 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from multiprocessing.connection import Connection, wait
 from types import TracebackType
 from typing import Self
 
 from sync_profiles.core.spreading import Assignment, Lost, PartReport
-from sync_profiles.workers.seat import Commission, perform
+from sync_profiles.workers.seat import Commission, Work, perform
 
 GARBAGE_EVERY = 20_000
 """As in ``__main__``: a page of rows is alive as a whole."""
 JOIN_S = 5.0
-Work = Callable[[Commission, Assignment], PartReport]
 
 
 class LocalCrew:

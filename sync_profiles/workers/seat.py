@@ -6,6 +6,7 @@ import os
 import threading
 from collections.abc import Callable
 from contextlib import suppress
+from typing import TypeAlias
 
 import msgspec
 
@@ -31,6 +32,10 @@ class Commission(msgspec.Struct, frozen=True):
     config: str | Portable
     where: str | None = None
     version: str = __version__
+
+
+Work: TypeAlias = Callable[[Commission, Assignment], PartReport]
+"""What a worker does with a part: ``perform``."""
 
 
 def perform(commission: Commission, assignment: Assignment) -> PartReport:

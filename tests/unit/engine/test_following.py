@@ -19,9 +19,7 @@ class Sender:
     def __init__(self, state: MemoryState, time: Time, limit: int = 8) -> None:
         self.script: list[object] = []
         self.paced = Paced(Scripted(self.script), limit=limit)  # type: ignore[arg-type]
-        outlet = Outlet(
-            self.paced, lambda: self.paced.limit, limit, 1, lambda: self.paced.halvings, self.paced.halve
-        )
+        outlet = Outlet(self.paced, lambda: self.paced.limit, limit, 1, lambda: self.paced.halvings, self.paced.halve)
         self.following = Following(state, time)
         self.following.follow(outlet)
         assert self.following.cause is None
