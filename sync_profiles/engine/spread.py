@@ -178,7 +178,7 @@ class Spread:
             seen.absorb(outcome.seen)
         if outcome.complete and self._now is not None:
             self._state.part_done(number)
-        self._tally.progress("reading", len(ledger.at_work))
+        self._tally.progress("reading", 0)  # how many requests are on their way, only the workers know
         if outcome.failure is not None:
             return _error_of(outcome.failure)
         if not outcome.complete and not stopping:
