@@ -13,12 +13,12 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from sync_profiles.core.keys import key_of, key_parts, keys_of
-from sync_profiles.core.types import Key, Page, Row
+from sync_profiles.core.keys import key_parts, keys_of
+from sync_profiles.core.types import Page, Row
 from sync_profiles.errors import ConfigError
 from sync_profiles.source.dialect import Place
 from sync_profiles.source.model import Model
-from sync_profiles.source.walk import Conditions, Walk, labelled, position_in, up_to
+from sync_profiles.source.walk import Walk, is_up_to, labelled, position_in
 
 Position = tuple[Any, ...]
 
@@ -41,39 +41,52 @@ class Keyset:
             self._rows_in_order = labelled(model, selected)
 
     def pages(self, walk: Walk) -> Iterator[Page]:
-        """The rows of a walk, page by page, in its order."""
+        """The rows of a walk, page by page, in its order.
+
+        Where a walk has an end, each row says whether it is behind it, and the first that is ends the walk. As a
+        condition it would make PostgreSQL gather and sort all that is left of the walk, for every page again.
+        """
         page_rows = self._model.spec.page_size
-        position, end = self._bounds(walk.after, walk), self._bounds(walk.upto, walk)
-        while True:
-            rows: list[Row] = []
-            for conditions, places in self.ranges(walk, position, end):
-                selection = self.rows if walk.places is self.keys else self._rows_in_order
-                statement = selection.where(*walk.conditions, *conditions)
-                ordered = statement.order_by(*(place.element for place in places)).limit(page_rows - len(rows))
-                rows += self._database.fetch(ordered)
-                if len(rows) >= page_rows:
-                    break
+        selection = self.rows if walk.places is self.keys else self._rows_in_order
+        if walk.upto is not None:
+            within = is_up_to(walk.places, self._parameters(key_parts(walk.upto, len(walk.places)), walk))
+            selection = selection.add_columns(within.label("within"))
+        position = None if walk.after is None else key_parts(walk.after, len(walk.places))
+        ended = False
+        while not ended:
+            rows = self._after(walk, position, selection, page_rows)
+            ended = len(rows) < page_rows
+            if walk.upto is not None and rows and _is_behind(rows[-1]):
+                ended = True
+                rows = [row for row in rows if not _is_behind(row)]
             if not rows:
                 return
             yield self.page(rows, unique=walk.places is self.keys)
-            if len(rows) < page_rows:
-                return
-            position = self._moved_on(position, rows[-1], walk)
+            if not ended:
+                position = self._moved_on(position, rows[-1], walk)
+
+    def _after(self, walk: Walk, position: Position | None, selection: sa.Select[Any], count: int) -> list[Row]:
+        """The next rows after a position, in order: at most ``count``, and fewer only at the very end."""
+        rows: list[Row] = []
+        for conditions, places in self.ranges(walk, position):
+            statement = selection.where(*walk.conditions, *conditions)
+            ordered = statement.order_by(*(place.element for place in places)).limit(count - len(rows))
+            rows += self._database.fetch(ordered)
+            if len(rows) >= count or (walk.upto is not None and rows and _is_behind(rows[-1])):
+                break
+        return rows
 
     def ranges(
-        self, walk: Walk, position: Position | None, end: Position | None = None
-    ) -> Iterator[tuple[Conditions, tuple[Place, ...]]]:
-        """The plain range queries that together give the rows after ``position`` up to ``end``, in order."""
+        self, walk: Walk, position: Position | None
+    ) -> Iterator[tuple[list[sa.ColumnElement[bool]], tuple[Place, ...]]]:
+        """The plain range queries that together give the rows after ``position``, in order."""
         if position is None:
-            yield [*walk.start, *up_to(walk.places, self._parameters(end, walk), 0)], walk.places
+            yield list(walk.start), walk.places
             return
         bounds = self._parameters(position, walk)
-        until = self._parameters(end, walk)
-        shared = _shared(position, end)
         for depth in reversed(range(len(bounds))):
             same = [place.element == bound for place, bound in zip(walk.places[:depth], bounds, strict=False)]
-            beyond = walk.places[depth].element > bounds[depth]
-            yield [*same, beyond, *up_to(walk.places, until, min(shared, depth))], walk.places[depth:]
+            yield [*same, walk.places[depth].element > bounds[depth]], walk.places[depth:]
 
     def page(self, rows: Sequence[Row], *, unique: bool = False) -> Page:
         """Rows with their keys; ``unique``: they come in the order of a key, and two of the same are a mistake."""
@@ -97,13 +110,9 @@ class Keyset:
     def _place(self, name: str) -> Place:
         return self._dialect.place(self._model.element(name), self._model.columns[name])
 
-    def _bounds(self, key: Key | None, walk: Walk) -> Position | None:
-        return None if key is None else key_parts(key, len(walk.places))
-
-    def _parameters(self, position: Position | None, walk: Walk) -> list[Any]:
+    def _parameters(self, position: Position, walk: Walk) -> list[Any]:
         """What a position's values are compared as."""
-        values = zip(position, walk.places, strict=True) if position is not None else ()
-        return [self._dialect.bound(value, place.column) for value, place in values]
+        return [self._dialect.bound(value, place.column) for value, place in zip(position, walk.places, strict=True)]
 
     def _moved_on(self, position: Position | None, row: Row, walk: Walk) -> Position:
         """The position of a page's last row, which no later row may be left out behind."""
@@ -122,11 +131,6 @@ class Keyset:
         return ConfigError(f"primary_key: {names} is NULL in some rows", hint=hint)
 
 
-def _shared(position: Position, end: Position | None) -> int:
-    """In how many columns from the first two positions are the same; equal to the database they may be in more."""
-    same = 0
-    for one, other in zip(position, end or (), strict=False):
-        if key_of([one]) != key_of([other]):
-            break
-        same += 1
-    return same
+def _is_behind(row: Row) -> bool:
+    """What is NULL, because a key is, is found out elsewhere."""
+    return row[-1] is not None and not row[-1]

@@ -13,8 +13,6 @@ from sync_profiles.core.types import Key, Page
 from sync_profiles.source.dialect import Dialect, Element, Place
 from sync_profiles.source.model import Model
 
-Conditions = list[sa.ColumnElement[bool]]
-
 
 @dataclasses.dataclass(frozen=True)
 class Walk:
@@ -31,18 +29,13 @@ class Walk:
     upto: Key | None = None
 
 
-def up_to(places: Sequence[Place], bounds: Sequence[Any], same: int) -> Conditions:
-    """Rows at or before a position with which they agree in the first ``same`` columns; no bounds, no condition.
-
-    The first condition is implied by the second, but a plain one is what an index is read by.
-    """
-    if not bounds or same == len(bounds):
-        return []
-    *before, (place, bound) = list(zip(places, bounds, strict=True))[same:]
+def is_up_to(places: Sequence[Place], bounds: Sequence[Any]) -> sa.ColumnElement[bool]:
+    """Whether a row is at or before a position."""
+    *before, (place, bound) = zip(places, bounds, strict=True)
     found: sa.ColumnElement[bool] = place.element <= bound
     for place, bound in reversed(before):
         found = sa.or_(place.element < bound, sa.and_(place.element == bound, found))
-    return [places[same].element <= bounds[same], found] if before else [found]
+    return found
 
 
 def position_in(selected: list[Element], place: Place) -> int:
