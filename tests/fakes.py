@@ -24,7 +24,7 @@ from sync_profiles.core.types import (
 )
 from sync_profiles.errors import StateError
 
-WHOLE = -1
+WHOLE = 0
 """The part of whoever began the run."""
 
 Place = tuple[PendingKind, Key, DistinctId | None]
@@ -201,8 +201,8 @@ class MemoryState:
 
     # --- a run of several processes ------------------------------------------------------------------------------
 
-    def join_run(self, number: int, part: int) -> None:
-        self._refuse_former(number)
+    def begin_part(self, run: int, part: int, forced_since: int) -> None:
+        self._refuse_former(run)
         self._part = part
         for where in sorted(where for where in self._in_flight if where[0] == part):
             for profile in self._in_flight.pop(where):
@@ -227,8 +227,8 @@ class MemoryState:
         self._cut = cut
         self._done.clear()
 
-    def part_done(self, part: int) -> None:
-        self._done.add(part)
+    def finish_part(self, counts: Mapping[str, int]) -> None:
+        self._done.add(self._part)
 
     def parts_done(self) -> frozenset[int]:
         return frozenset(self._done)

@@ -14,10 +14,10 @@ ATTEMPTS_MOST = 3
 
 
 class Ledger:
-    """Which parts wait, are at work, are done; a part whose worker is gone is the next to be done again."""
+    """Which parts wait, are at work, are done, by number from 1; a part whose worker is gone is the next to be done."""
 
     def __init__(self, count: int, done: Collection[int] = ()) -> None:
-        self._waiting = deque(number for number in range(count) if number not in done)
+        self._waiting = deque(number for number in range(1, count + 1) if number not in done)
         self._attempts: Counter[int] = Counter()
         self.at_work: set[int] = set()
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import Protocol, Self, runtime_checkable
 
@@ -251,11 +251,15 @@ class SharedState(State, Protocol):
     Whoever writes for a run that is not the last one begun gets a ``StateError``, and nothing is written.
     """
 
-    def join_run(self, number: int, part: int) -> None:
-        """Go on with run ``number`` as the one that does ``part``.
+    def begin_part(self, run: int, part: int, forced_since: int) -> None:
+        """Go on with a run that another process began, as the one that does ``part`` (from 1; 0 is the run itself).
 
         What an earlier attempt at the part left in flight becomes pending rows.
         """
+        ...
+
+    def finish_part(self, counts: Mapping[str, int]) -> None:
+        """Remember that the part is done, and what was counted in it."""
         ...
 
     def look(self, halvings: int, *, halve: bool = False) -> Board:
@@ -274,11 +278,7 @@ class SharedState(State, Protocol):
         """Remember into which parts a backfill is cut, none of them done yet; None: it has ended."""
         ...
 
-    def part_done(self, part: int) -> None:
-        """Remember that a part of the cut is done."""
-        ...
-
-    def parts_done(self) -> frozenset[int]:
+    def parts_done(self) -> Collection[int]:
         """Which parts of the cut are done."""
         ...
 

@@ -22,6 +22,7 @@ class Errand(msgspec.Struct, frozen=True, kw_only=True):
     ``forced_since``: see ``BegunRun``; None: only what changed is sent. ``ordinal_limit``: the size of the sweep's
     bitmap; None: nothing is swept. ``rows`` is about how many rows there are, what a share of rejected ones is of.
     ``shared``: keys whose distinct ID another row has as well, with the reason.
+    ``kept``: finished parts are remembered, for the backfill that goes on after an interruption.
     """
 
     sync: str
@@ -32,10 +33,11 @@ class Errand(msgspec.Struct, frozen=True, kw_only=True):
     ordinal_limit: int | None = None
     rows: int = 0
     shared: dict[Key, str] | None = None
+    kept: bool = False
 
 
 class Assignment(msgspec.Struct, frozen=True):
-    """One part for one worker, with its share of the requests in flight."""
+    """One part for one worker, with its share of the requests in flight; ``number`` counts from 1."""
 
     number: int
     part: Part

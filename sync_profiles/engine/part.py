@@ -77,7 +77,7 @@ def _taken(
     errand, assignment = told
     parts = sync.open_parts()
     _refuse_another(errand.identity, parts.identity)
-    state.join_run(errand.number, assignment.number)
+    state.begin_part(errand.number, assignment.number, errand.forced_since or 0)
     with Working(course, sync, parts) as work:
         if errand.forced_since is not None:
             work.rows.force(errand.forced_since)
@@ -87,7 +87,11 @@ def _taken(
         complete = work.rows.take_all(parts.source.pages(errand.plan, assignment.part))
         work.delivery.drain()
         course.tally.warn_all(parts.source.notes())
-        return complete and course.stop.cause is None
+        complete = complete and course.stop.cause is None
+    if complete and errand.kept:
+        tally = course.tally
+        state.finish_part({"scanned": tally.scanned, "sent": tally.sent, "rejected": tally.rejected})
+    return complete
 
 
 def _refuse_another(wanted: Identity, found: Identity) -> None:

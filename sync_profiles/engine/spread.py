@@ -6,7 +6,7 @@ its part, which another one does again: what the dead one had acknowledged is un
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from sync_profiles.core.cutting import parts_wanted, share_of
 from sync_profiles.core.ledger import ATTEMPTS_MOST, Ledger, still_good
@@ -73,11 +73,11 @@ class Spread:
         with self._division.open_crew(self._errand(rows)) as crew:
             self._warn_of_many(crew.slots)
             count = parts_wanted(rows, crew.slots)
-            parts, done = self._continued() or (self._cut(count), frozenset())
+            parts, done = self._continued() or (self._cut(count), ())
             complete = self._all(crew, parts, done)
             if complete and not source.whole(parts):
                 self._tally.warn("rewritten", "the table was written anew meanwhile; its rows are read again by key")
-                complete = self._all(crew, self._cut(count, by_key=True), frozenset())
+                complete = self._all(crew, self._cut(count, by_key=True), ())
         if not work.parts.mapper.id_is_key:
             work.rows.removals.forget_order()
         return complete
@@ -95,6 +95,7 @@ class Spread:
             ordinal_limit=seen.ordinal_limit if isinstance(seen, Seen) else None,
             rows=max(rows or 0, work.rows.rows_least),
             shared=dict(shared) if shared is not None else None,
+            kept=self._now is not None,
         )
 
     def _warn_of_many(self, slots: int) -> None:
@@ -105,7 +106,7 @@ class Spread:
                 f"{slots} workers have {slots} requests in flight at least, more than mixpanel.concurrency ({total})",
             )
 
-    def _continued(self) -> tuple[Sequence[Part], frozenset[int]] | None:
+    def _continued(self) -> tuple[Sequence[Part], Collection[int]] | None:
         """The parts of an interrupted pass, and which of them are done; None when that does not count any more."""
         before = self._state.cut() if self._now is not None else None
         if before is None or self._now is None or not still_good(before, *self._whose(), self._now):
@@ -127,7 +128,7 @@ class Spread:
 
     # --- handing out and taking back -------------------------------------------------------------------------------
 
-    def _all(self, crew: Crew, parts: Sequence[Part], done: frozenset[int]) -> bool:
+    def _all(self, crew: Crew, parts: Sequence[Part], done: Collection[int]) -> bool:
         ledger = Ledger(len(parts), done)
         failure: SyncProfilesError | None = None
         stopping_since: float | None = None
@@ -155,20 +156,18 @@ class Spread:
     def _hand_out(self, crew: Crew, ledger: Ledger, parts: Sequence[Part]) -> None:
         while crew.free and (number := ledger.take()) is not None:
             share = share_of(self._division.concurrency, crew.slots, len(ledger.at_work) - 1)
-            crew.hand_out(Assignment(number, parts[number], share))
+            crew.hand_out(Assignment(number, parts[number - 1], share))
 
     def _taken_back(
         self, ledger: Ledger, number: int, outcome: PartReport | Lost, *, stopping: bool
     ) -> SyncProfilesError | None:
         """Count what came back; what ends the run, if anything does."""
         if isinstance(outcome, Lost):
-            self._tally.warn(
-                "worker_lost", f"a worker was lost at part {number + 1}, which is done again: {outcome.why}"
-            )
+            self._tally.warn("worker_lost", f"a worker was lost at part {number}, which is done again: {outcome.why}")
             if ledger.lost(number):
                 return None
             return TemporaryError(
-                f"part {number + 1} ended its worker {ATTEMPTS_MOST} times: {outcome.why}",
+                f"part {number} ended its worker {ATTEMPTS_MOST} times: {outcome.why}",
                 hint="What was acknowledged is kept. Look at the memory of the workers and at their logs.",
             )
         ledger.returned(number)
@@ -176,13 +175,11 @@ class Spread:
         seen = self._work.rows.seen
         if outcome.seen and isinstance(seen, Seen):
             seen.absorb(outcome.seen)
-        if outcome.complete and self._now is not None:
-            self._state.part_done(number)
         self._tally.progress("reading", 0)  # how many requests are on their way, only the workers know
         if outcome.failure is not None:
             return _error_of(outcome.failure)
         if not outcome.complete and not stopping:
-            return TemporaryError(f"part {number + 1} ended early", hint="run the same command again")
+            return TemporaryError(f"part {number} ended early", hint="run the same command again")
         return self._too_many_rejects()
 
     def _too_many_rejects(self) -> GuardStop | None:

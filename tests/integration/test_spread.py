@@ -77,7 +77,7 @@ def test_a_worker_that_dies_costs_one_part(sync: Divided) -> None:
     sync.after_page = die_in_the_middle
     summary = sync.backfill()
     assert died
-    assert sorted(sync.handed) == [0, 0, 1, 2, 3]
+    assert sorted(sync.handed) == [1, 1, 2, 3, 4]
     assert summary.sent + summary.unchanged == ROWS
     assert "part 1" in sync.warned["worker_lost"]
     sync.assert_equal()
@@ -85,7 +85,7 @@ def test_a_worker_that_dies_costs_one_part(sync: Divided) -> None:
 
 
 def test_a_part_that_ends_every_worker_ends_the_run_and_is_named(sync: Divided) -> None:
-    sync.script = lambda assignment, _attempt: Lost("signal 9") if assignment.number == 2 else None
+    sync.script = lambda assignment, _attempt: Lost("signal 9") if assignment.number == 3 else None
     result = sync.backfilled()
     assert (result.exit_code, result.summary.outcome) == (75, "deferred")
     assert result.summary.message == "part 3 ended its worker 3 times: signal 9"
@@ -98,7 +98,7 @@ def test_a_part_that_ends_every_worker_ends_the_run_and_is_named(sync: Divided) 
 @pytest.mark.parametrize("restart", [False, True])
 def test_an_interrupted_backfill_goes_on_with_the_parts_that_are_left(sync: Divided, restart: bool) -> None:
     def stop_at_the_second(assignment: Assignment, _attempt: int) -> None:
-        if assignment.number == 1:
+        if assignment.number == 2:
             sync.time.stop_at = sync.time.at
 
     sync.script = stop_at_the_second
@@ -108,22 +108,22 @@ def test_an_interrupted_backfill_goes_on_with_the_parts_that_are_left(sync: Divi
     assert sync.state._board.stop == "SIGTERM"
     sync.time.stop_at, sync.script = None, lambda _assignment, _attempt: None
     done = set(sync.state.parts_done())
-    assert 0 in done
+    assert 1 in done
     after = sync.backfill(restart=restart)
-    assert set(sync.handed) == ({0, 1, 2, 3} if restart else {0, 1, 2, 3} - done)
+    assert set(sync.handed) == ({1, 2, 3, 4} if restart else {1, 2, 3, 4} - done)
     assert after.sent == (ROWS if restart else ROWS - result.summary.sent)
     sync.assert_equal()
     assert sync.state.cut() is None
 
 
 def test_parts_done_with_another_mapping_are_done_again(sync: Divided, monkeypatch: pytest.MonkeyPatch) -> None:
-    sync.script = lambda assignment, _attempt: Lost("gone") if assignment.number == 3 else None
+    sync.script = lambda assignment, _attempt: Lost("gone") if assignment.number == 4 else None
     sync.backfilled()
     assert sync.state.parts_done()
     sync.script = lambda _assignment, _attempt: None
     sync.mapping = "another"
     sync.backfill()
-    assert sorted(sync.handed) == [0, 1, 2, 3]
+    assert sorted(sync.handed) == [1, 2, 3, 4]
 
 
 def test_an_error_in_one_part_ends_the_run_as_it_would_in_one_process(sync: Divided) -> None:
@@ -192,7 +192,7 @@ def test_a_full_pass_sends_what_changed_and_removes_what_is_gone(sync: Divided) 
 
 def test_a_full_pass_with_a_worker_that_dies_removes_nobody_who_is_there(sync: Divided) -> None:
     sync.run()
-    sync.script = lambda assignment, attempt: Lost("killed") if attempt == 1 and assignment.number in {1, 3} else None
+    sync.script = lambda assignment, attempt: Lost("killed") if attempt == 1 and assignment.number in {2, 4} else None
     summary = sync.run(full=True)
     assert (summary.sent, summary.deleted, summary.unchanged) == (0, 0, ROWS)
 
@@ -216,7 +216,7 @@ def test_rows_that_move_between_blocks_meanwhile_are_sent(postgres_database: Liv
 
     def write_anew(assignment: Assignment, attempt: int) -> None:
         assert isinstance(assignment.part, BlockPart | KeyPart)
-        if assignment.number == 1 and attempt == 1:
+        if assignment.number == 2 and attempt == 1:
             sync.database.execute("UPDATE users SET plan = 'pro' WHERE id > 350")
 
     sync.script = write_anew
@@ -227,13 +227,13 @@ def test_rows_that_move_between_blocks_meanwhile_are_sent(postgres_database: Liv
 
 def test_a_backfill_that_is_continued_finds_what_changed_in_finished_parts(postgres_database: LiveDatabase) -> None:
     sync = filled(postgres_database)
-    sync.script = lambda assignment, _attempt: Lost("gone") if assignment.number == 2 else None
+    sync.script = lambda assignment, _attempt: Lost("gone") if assignment.number == 3 else None
     assert sync.backfilled().exit_code == 75
     done = sync.state.parts_done()
     sync.database.execute("UPDATE users SET plan = 'pro' WHERE id < 20", "INSERT INTO users VALUES (1000, 'n', 'new')")
     sync.script = lambda _assignment, _attempt: None
     sync.backfill()
-    assert not done.intersection(sync.handed)
+    assert not set(done).intersection(sync.handed)
     sync.assert_equal()
     assert sync.run().sent == 0
 
@@ -242,7 +242,7 @@ def test_a_table_that_is_written_anew_meanwhile_is_read_again_by_key(postgres_da
     sync = filled(postgres_database)
 
     def rewrite(assignment: Assignment, attempt: int) -> None:
-        if assignment.number == 1 and attempt == 1:
+        if assignment.number == 2 and attempt == 1:
             sync.database.execute("VACUUM FULL users")
 
     sync.script = rewrite

@@ -12,39 +12,39 @@ from sync_profiles.core.types import Horizon, KeyPart, Watermark
 
 
 def test_parts_are_handed_out_in_order_and_once() -> None:
-    ledger = Ledger(3, done={1})
-    assert [ledger.take(), ledger.take(), ledger.take()] == [0, 2, None]
-    assert ledger.at_work == {0, 2}
+    ledger = Ledger(3, done={2})
+    assert [ledger.take(), ledger.take(), ledger.take()] == [1, 3, None]
+    assert ledger.at_work == {1, 3}
     assert not ledger.is_finished
-    ledger.returned(2)
-    ledger.returned(0)
+    ledger.returned(3)
+    ledger.returned(1)
     assert ledger.is_finished
 
 
 def test_nothing_is_left_to_do_when_every_part_is_done() -> None:
-    assert Ledger(2, done={0, 1}).is_finished
+    assert Ledger(2, done={1, 2}).is_finished
     assert Ledger(0).is_finished
 
 
 def test_a_lost_part_comes_before_the_others_and_not_for_ever() -> None:
     ledger = Ledger(3)
-    assert ledger.take() == 0
-    for _ in range(ATTEMPTS_MOST - 1):
-        assert ledger.lost(0)
-        assert ledger.take() == 0
-    assert not ledger.lost(0)
-    assert not ledger.at_work
     assert ledger.take() == 1
+    for _ in range(ATTEMPTS_MOST - 1):
+        assert ledger.lost(1)
+        assert ledger.take() == 1
+    assert not ledger.lost(1)
+    assert not ledger.at_work
+    assert ledger.take() == 2
 
 
 def test_attempts_are_counted_for_each_part() -> None:
     ledger = Ledger(2)
-    for number in (0, 1):
+    for number in (1, 2):
         assert ledger.take() == number
         ledger.lost(number)
         assert ledger.take() == number
-    assert ledger.lost(0)
     assert ledger.lost(1)
+    assert ledger.lost(2)
 
 
 HORIZON = make.horizon(xmin=100, xmax=120)
