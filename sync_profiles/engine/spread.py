@@ -7,6 +7,7 @@ its part, which another one does again: what the dead one had acknowledged is un
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from contextlib import suppress
 
 from sync_profiles.core.cutting import parts_wanted, share_of
 from sync_profiles.core.ledger import ATTEMPTS_MOST, Ledger, still_good
@@ -147,7 +148,8 @@ class Spread:
                     failure = self._taken_back(ledger, number, outcome, stopping=cause is not None) or failure
         except BaseException:
             if ledger.at_work and stopping_since is None:
-                self._state.ask_stop("failure")
+                with suppress(SyncProfilesError):  # what went wrong first is what is told
+                    self._state.ask_stop("failure")
             raise
         if failure is not None:
             raise failure
