@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 from distributed import Client, LocalCluster
-from test_crews import alive, collected, part, until, work
+from processes import alive
+from test_crews import collected, part, until, work
 
 from sync_profiles.core.spreading import Errand, Failure, Lost, PartReport
 from sync_profiles.core.types import Identity, ScanFull

@@ -11,6 +11,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from processes import alive
+
 from sync_profiles.core.spreading import Assignment, Lost, PartReport
 from sync_profiles.core.types import KeyPart
 from sync_profiles.workers.local import LocalCrew
@@ -118,20 +120,14 @@ def test_workers_end_with_the_process_that_started_them(tmp_path: Path) -> None:
     )
     path = tmp_path / "starter.py"
     path.write_text(script)
-    with subprocess.Popen([sys.executable, str(path), str(tmp_path), str(Path(__file__).parent)]) as starter:
+    with subprocess.Popen(
+        [sys.executable, str(path), str(tmp_path), str(Path(__file__).parent), str(Path(__file__).parents[1])]
+    ) as starter:
         until(lambda: (tmp_path / "hangs").exists() and (tmp_path / "hangs").read_text() != "")
         pid = int((tmp_path / "hangs").read_text())
         assert alive(pid)
         starter.kill()
     until(lambda: not alive(pid))
-
-
-def alive(pid: int) -> bool:
-    """Whether a process runs; one that only waits to be reaped does not."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
-        return False
 
 
 def until(true: Callable[[], bool], within_s: float = 30) -> None:
