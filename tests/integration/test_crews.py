@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
 from processes import alive
 
 from sync_profiles.core.spreading import Assignment, Lost, PartReport
@@ -80,6 +81,7 @@ def test_a_killed_process_is_lost_with_its_part_and_replaced() -> None:
         assert isinstance(collected(crew, 1)[3], PartReport)
 
 
+@pytest.mark.proof
 def test_a_process_that_died_while_it_waited_is_replaced_when_it_is_needed() -> None:
     with LocalCrew({}, 1, work) as crew:
         crew.hand_out(part(0))
@@ -93,6 +95,7 @@ def test_a_process_that_died_while_it_waited_is_replaced_when_it_is_needed() -> 
         assert isinstance(collected(crew, 1)[1], PartReport)
 
 
+@pytest.mark.proof
 def test_a_signal_that_everybody_gets_ends_no_worker() -> None:
     """Ctrl-C reaches all processes of a terminal; what the first one asks for is what they do."""
     with LocalCrew({0: "interrupt"}, 1, work) as crew:

@@ -31,8 +31,8 @@ from sync_profiles.engine.part import take_part
 from sync_profiles.engine.parts import Division, Sync
 from sync_profiles.sandbox.server import Sandbox
 
-SEEDS = range(6)
-MANY = range(6, 300)
+SEEDS = range(3)
+MANY = range(3, 300)
 
 
 class Mortal:
