@@ -37,11 +37,15 @@ class Errand(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Assignment(msgspec.Struct, frozen=True):
-    """One part for one worker, with its share of the requests in flight; ``number`` counts from 1."""
+    """One part for one worker, with its share of the requests in flight; ``number`` counts from 1.
+
+    ``passed``: Mixpanel has taken a record in this run, so one that it refuses is the row's own fault.
+    """
 
     number: int
     part: Part
     concurrency: int
+    passed: bool = False
 
 
 class Failure(msgspec.Struct, frozen=True):

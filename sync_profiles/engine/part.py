@@ -84,6 +84,8 @@ def _taken(
         work.rows.comparison.adopt(errand.shared)
         work.rows.rows_least = max(work.rows.rows_least, errand.rows)
         work.rows.seen = marks
+        if assignment.passed:
+            work.delivery.trust()
         complete = work.rows.take_all(parts.source.pages(errand.plan, assignment.part))
         work.delivery.drain()
         course.tally.warn_all(parts.source.notes())

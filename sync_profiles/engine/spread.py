@@ -158,7 +158,7 @@ class Spread:
     def _hand_out(self, crew: Crew, ledger: Ledger, parts: Sequence[Part]) -> None:
         while crew.free and (number := ledger.take()) is not None:
             share = share_of(self._division.concurrency, crew.slots, len(ledger.at_work) - 1)
-            crew.hand_out(Assignment(number, parts[number - 1], share))
+            crew.hand_out(Assignment(number, parts[number - 1], share, passed=self._tally.sent > 0))
 
     def _taken_back(
         self, ledger: Ledger, number: int, outcome: PartReport | Lost, *, stopping: bool

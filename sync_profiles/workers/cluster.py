@@ -5,6 +5,7 @@ Only as many parts are handed over as there are threads, so that nothing waits i
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 
 CONNECT_S = 10.0
 WORKERS_S = 30.0
+LOOK_EVERY_S = 5.0
+_AGAIN = "Start the same command again: it goes on with the parts that are left."
 RETRIES = 2
 """What goes wrong with a part is in its report; an exception is Dask's own trouble, and worth another try."""
 
@@ -35,6 +38,7 @@ class ClusterCrew:
         threads: int = sum(client.nthreads().values())
         self._slots = threads if most is None else max(1, min(threads, most))
         self._parts: dict[Future[PartReport], int] = {}
+        self._looks_at = self._seen_at = time.monotonic()
 
     @property
     def slots(self) -> int:
@@ -65,11 +69,21 @@ class ClusterCrew:
         except FuturesCancelledError:  # the scheduler was restarted, or is gone
             ended = {future for future in self._parts if future.cancelled()}
         if self._client.status != "running":
-            raise TemporaryError(
-                "the connection to the Dask scheduler was lost",
-                hint="Start the same command again: it goes on with the parts that are left.",
-            )
+            raise TemporaryError("the connection to the Dask scheduler was lost", hint=_AGAIN)
+        if not ended:
+            self._refuse_to_wait_alone()
         return [(self._parts.pop(future), _outcome(future)) for future in ended]
+
+    def _refuse_to_wait_alone(self) -> None:
+        """Parts wait in the cluster as long as some worker is left; without any they would wait for ever."""
+        now = time.monotonic()
+        if now < self._looks_at:
+            return
+        self._looks_at = now + LOOK_EVERY_S
+        if self._client.nthreads():
+            self._seen_at = now
+        elif now - self._seen_at > WORKERS_S:
+            raise TemporaryError("the Dask cluster has no workers any more", hint=_AGAIN)
 
     def __enter__(self) -> Self:
         return self

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import socket
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -177,6 +178,28 @@ def test_nobody_at_the_address_is_temporary_and_no_address_is_not(
         open_cluster(address, commission)
     with pytest.raises(ConfigError, match="is no address"):
         open_cluster("carrier-pigeon://loft", commission)
+
+
+def test_without_the_extra_it_is_named(commission: Commission, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    with pytest.raises(ConfigError) as refused:
+        open_cluster("tcp://127.0.0.1:1", commission)
+    assert refused.value.hint == "pip install 'sync-profiles[dask]', here and on every worker"
+
+
+def test_a_cluster_that_lost_all_its_workers_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("WORKERS_S", "LOOK_EVERY_S"):
+        monkeypatch.setattr(rooms, name, 0.1)
+    with (
+        dask(1, processes=False) as emptied,
+        Client(emptied.scheduler_address, set_as_default=False) as client,
+        ClusterCrew(client, {}, None, work) as crew,  # type: ignore[arg-type]
+    ):
+        emptied.scale(0)
+        until(lambda: not client.nthreads())
+        crew.hand_out(part(0))
+        with pytest.raises(TemporaryError, match="no workers any more"):
+            collected(crew, 1)
 
 
 def test_a_cluster_without_workers_is_temporary(commission: Commission, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -178,6 +178,13 @@ def test_rejected_rows_of_all_parts_are_told_and_counted(sync: Divided) -> None:
     assert [row.key for row in sync.state.rejected()] in (["5", "395"], ["395", "5"])
 
 
+def test_parts_know_whether_mixpanel_has_taken_anything_in_this_run(sync: Divided) -> None:
+    """Where it has, a refusal is the row's own fault; before, it may be of the whole request."""
+    sync.slots = 1
+    sync.backfill()
+    assert [assignment.passed for assignment in sync.crews[-1].handed] == [False, True, True, True]
+
+
 # --- full passes ---------------------------------------------------------------------------------------------------
 
 
