@@ -1,12 +1,14 @@
 # docker build -t sync-profiles:0.1.0 .
 # docker run --rm --env-file .env -v ./config.toml:/etc/sync-profiles/config.toml:ro -v sync-profiles:/var/lib/sync-profiles sync-profiles:0.1.0
 FROM python:3.13-slim AS build
+# mysql,dask for the workers of a Dask cluster (ops/dask-cluster.yaml)
+ARG EXTRAS=mysql
 WORKDIR /src
 COPY . .
 # The versions of the lock, without what only the tests need.
 RUN sed -n 's/ *\\$//; /^[A-Za-z0-9._-]*==/p' requirements.lock > /tmp/constraints.txt \
  && python -m venv /opt/sync-profiles \
- && /opt/sync-profiles/bin/pip install --no-cache-dir --disable-pip-version-check --constraint /tmp/constraints.txt '.[mysql]'
+ && /opt/sync-profiles/bin/pip install --no-cache-dir --disable-pip-version-check --constraint /tmp/constraints.txt ".[$EXTRAS]"
 
 FROM python:3.13-slim
 RUN useradd --system --uid 10001 --no-create-home sync-profiles \

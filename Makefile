@@ -60,7 +60,7 @@ lock:
 	@set -e; dir=$$(mktemp -d); trap 'rm -rf "$$dir"' EXIT; \
 	$(PYTHON) -m venv "$$dir"; \
 	"$$dir/bin/pip" install -qq --disable-pip-version-check uv; \
-	"$$dir/bin/uv" pip compile pyproject.toml --group dev --extra mysql --universal --python-version 3.11 \
+	"$$dir/bin/uv" pip compile pyproject.toml --group dev --extra mysql --extra dask --universal --python-version 3.11 \
 	  --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --quiet --upgrade -o "$$dir/lock"; \
 	{ echo "# Made by 'make lock' from pyproject.toml; do not edit."; cat "$$dir/lock"; } > requirements.lock; \
 	echo "requirements.lock: $$(grep -c '==' requirements.lock) packages"

@@ -18,7 +18,7 @@ from sync_profiles.config import Config, SyncConfig
 from sync_profiles.core.events import Observer
 from sync_profiles.core.facts import StateFacts
 from sync_profiles.core.mapping import Mapper, compile_mapping
-from sync_profiles.core.ports import Stop
+from sync_profiles.core.ports import Clock, SharedState, Stop
 from sync_profiles.core.scanplan import lookback_s
 from sync_profiles.core.types import Identity, Kind
 from sync_profiles.destination.hosts import hosts
@@ -60,6 +60,11 @@ def _new_run_id() -> str:
     return "".join(_CROCKFORD[(number >> shift) & 31] for shift in range(125, -1, -5))
 
 
+def clock() -> Clock:
+    """The machine's own time."""
+    return _SystemClock()
+
+
 def surroundings(
     stop: Stop, observe: Observer, at_last: Callable[[Callable[[], None]], None] = lambda _words: None
 ) -> Surroundings:
@@ -78,6 +83,17 @@ def _state_path(config: Config, environ: Mapping[str, str]) -> str:
 def opened_store(config: Config, *, read_only: bool = False) -> Store:
     """The state store of this config."""
     return open_store(_state_path(config, os.environ), now=time.time, read_only=read_only)
+
+
+def shared_state(store: Store, sync: str) -> SharedState:
+    """The state of one sync for several processes; raises ``ConfigError`` where only one may write it."""
+    state = store.sync(sync)
+    if isinstance(state, SharedState):
+        return state
+    raise ConfigError(
+        "--workers and --cluster need a state that several processes can write; this one is a SQLite file",
+        hint='Put it into PostgreSQL: [state] url = "postgresql://…"; or leave them out: one process does it all.',
+    )
 
 
 def reset_state(config: Config, syncs: Sequence[str] | None) -> Path | None:
@@ -221,7 +237,14 @@ def _open_outlet(config: Config, stop: Stop, attempt: Callable[[int], None]) -> 
     mixpanel = config.mixpanel
     paced = Paced(OnDemand(partial(_wire, config)), limit=mixpanel.concurrency)
     retrying = Retrying(paced, stop=stop, clock=_SystemClock(), jitter=random.random, count=attempt)
-    return Outlet(retrying, lambda: paced.limit, mixpanel.concurrency, mixpanel.records_per_request)
+    return Outlet(
+        destination=retrying,
+        limit=lambda: paced.limit,
+        threads=mixpanel.concurrency,
+        records_max=mixpanel.records_per_request,
+        halvings=lambda: paced.halvings,
+        halve=paced.halve,
+    )
 
 
 def _wire(config: Config) -> Mixpanel:

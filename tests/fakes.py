@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import msgspec
 
 from sync_profiles.core.gone import DELETE_AGAIN, over
+from sync_profiles.core.spreading import Board, Cut
 from sync_profiles.core.types import (
     DistinctId,
     Identity,
@@ -21,6 +22,10 @@ from sync_profiles.core.types import (
     Verification,
     Watermark,
 )
+from sync_profiles.errors import StateError
+
+WHOLE = 0
+"""The part of whoever began the run."""
 
 Place = tuple[PendingKind, Key, DistinctId | None]
 
@@ -49,11 +54,15 @@ class MemoryState:
         self._identity: Identity | None = None
         self._known: dict[Key, Known] = {}
         self._pending: dict[Place, PendingRow] = {}
-        self._in_flight: dict[int, tuple[Outgoing, ...]] = {}
+        self._in_flight: dict[tuple[int, int], tuple[Outgoing, ...]] = {}
+        self._part = WHOLE
         self._next_ordinal = 0
         self._number = 0
         self._forced: tuple[str, int] | None = None
         self._verification: Verification | None = None
+        self._board = Board()
+        self._cut: Cut | None = None
+        self._done: set[int] = set()
         self.summaries: list[RunSummary] = []
 
     # --- looking -----------------------------------------------------------------------------------------------
@@ -123,6 +132,7 @@ class MemoryState:
 
     def begin_run(self, run: str, started_at: float, *, forced: str | None = None, restart: bool = False) -> Begun:
         self._number += 1
+        self._part, self._board = WHOLE, Board()
         lost = [profile for number in sorted(self._in_flight) for profile in self._in_flight[number]]
         self._in_flight.clear()
         for profile in lost:
@@ -156,7 +166,7 @@ class MemoryState:
 
     def settle(self, settlement: Settlement, now: float) -> None:
         for number in settlement.landed:
-            self._in_flight.pop(number, None)
+            self._in_flight.pop((self._part, number), None)
         for entry in settlement.acknowledged:
             ordinal = self._known[entry.key].ordinal if entry.key in self._known else self._fresh_ordinal()
             self._known[entry.key] = Known(
@@ -171,7 +181,7 @@ class MemoryState:
             where = place(row.kind, row.key, row.distinct_id)
             self._pending[where] = over(row, self._pending.get(where))
         for batch in settlement.dispatched:
-            self._in_flight[batch.number] = batch.profiles
+            self._in_flight[self._part, batch.number] = batch.profiles
 
     def _fresh_ordinal(self) -> int:
         self._next_ordinal += 1
@@ -188,6 +198,40 @@ class MemoryState:
         for where, row in chosen.items():
             self._pending[where] = msgspec.structs.replace(row, next_try_at=min(row.next_try_at, self._now()))
         return len(chosen)
+
+    # --- a run of several processes ------------------------------------------------------------------------------
+
+    def begin_part(self, run: int, part: int, forced_since: int) -> None:
+        self._refuse_former(run)
+        self._part = part
+        for where in sorted(where for where in self._in_flight if where[0] == part):
+            for profile in self._in_flight.pop(where):
+                self._revive(profile)
+
+    def _refuse_former(self, number: int) -> None:
+        if number != self._number:
+            raise StateError("another run has begun")
+
+    def look(self, halvings: int, *, halve: bool = False) -> Board:
+        if halve and halvings == self._board.halvings:
+            self._board = msgspec.structs.replace(self._board, halvings=halvings + 1)
+        return self._board
+
+    def ask_stop(self, cause: str) -> None:
+        self._board = msgspec.structs.replace(self._board, stop=cause)
+
+    def cut(self) -> Cut | None:
+        return self._cut
+
+    def keep_cut(self, cut: Cut | None) -> None:
+        self._cut = cut
+        self._done.clear()
+
+    def finish_part(self, counts: Mapping[str, int]) -> None:
+        self._done.add(self._part)
+
+    def parts_done(self) -> frozenset[int]:
+        return frozenset(self._done)
 
     def forget(self) -> None:
         self._known.clear()

@@ -26,6 +26,7 @@ from sync_profiles.core.types import (
     Limit,
     MappingSpec,
     Page,
+    Part,
     Property,
     RunSummary,
     ScanPlan,
@@ -89,8 +90,8 @@ class Interrupted:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._inner, name)
 
-    def pages(self, plan: ScanPlan) -> Iterator[Page]:
-        for number, page in enumerate(self._inner.pages(plan), 1):
+    def pages(self, plan: ScanPlan, part: Part | None = None) -> Iterator[Page]:
+        for number, page in enumerate(self._inner.pages(plan, part), 1):
             yield page
             self._after(number)
 
@@ -102,6 +103,8 @@ class Syncing:
     database: LiveDatabase
     columns: Sequence[str] = ("name", "plan")
     spec: Mapping[str, Any] = field(default_factory=dict)
+    max_reject: Limit = ANY
+    mapping: str = "m1"
     full_every_s: float | None = 24 * 3600.0
     time: Time = field(default_factory=Time)
     mirror: Mirror = field(default_factory=Mirror)
@@ -133,10 +136,14 @@ class Syncing:
 
     def backfill(self, **selection: Any) -> RunSummary:
         """A backfill that must end well."""
-        self.warned.clear()
-        result = backfill_sync(self._sync(), Selection(**selection), self._surroundings())
+        result = self.backfilled(**selection)
         assert result.exit_code == 0, (result.summary.message, result.error)
         return result.summary
+
+    def backfilled(self, **selection: Any) -> RunResult:
+        """A backfill, however it ends."""
+        self.warned.clear()
+        return backfill_sync(self._sync(), Selection(**selection), self._surroundings())
 
     def moved_to(self, database: LiveDatabase) -> Syncing:
         """The same sync, with all that it remembers, whose address leads to another server now."""
@@ -175,8 +182,10 @@ class Syncing:
         mapping = MappingSpec(set={name: Property(column=name) for name in self.columns})
         mapper = compile_mapping(mapping, tuple(model.columns.values()), model.primary_key, token="t")
         source = open_source(model, mapper.columns, distinct_id=None)
-        policy = Policy("delete", ANY, ANY, self.full_every_s, lookback_s(None, Kind.INSTANT))
-        return Parts(ReadAhead(Interrupted(source, self.after_page)), mapper, make.identity(), policy)
+        policy = Policy("delete", ANY, self.max_reject, self.full_every_s, lookback_s(None, Kind.INSTANT))
+        return Parts(
+            ReadAhead(Interrupted(source, self.after_page)), mapper, make.identity(mapping=self.mapping), policy
+        )
 
     def _outlet(self, attempt: Any) -> Outlet:
         return Outlet(self.mirror, lambda: 2, 2, 500)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import difflib
+import logging
 from collections.abc import Sequence
 
 from sync_profiles.config import Config, SyncConfig
 from sync_profiles.engine.backfill import Selection
 from sync_profiles.errors import UsageError
+from sync_profiles.workers.opening import Wanted
 
 
 def chosen(config: Config, names: Sequence[str]) -> list[SyncConfig]:
@@ -36,3 +38,9 @@ def check_selection(sync: SyncConfig, selection: Selection) -> None:
         )
     if selection.keys and (selection.since or selection.until or selection.where):
         raise UsageError("--key does not go with --since, --until or --where", hint="Run them one after the other.")
+
+
+def not_divided(wanted: Wanted, why: str) -> None:
+    """Say that workers which were asked for are not used."""
+    if (wanted.workers or 1) > 1 or wanted.cluster is not None:
+        logging.getLogger("sync_profiles").warning("one process does it all: %s", why)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from importlib import import_module
 from typing import Any
 
@@ -33,6 +33,11 @@ def epilog(*examples: str, codes: Iterable[int] = EXIT_CODES) -> str:
     table = [f"  {code:>3}  {EXIT_CODES[code]}" for code in codes]
     # \b keeps click from filling the paragraph.
     return "\n".join(["\b", "Examples:", *lines, "", "\b", "Exit codes:", *table])
+
+
+def workers_option(text: str) -> Callable[[Any], Any]:
+    """``--workers N``, which ``run`` and ``backfill`` have."""
+    return click.option("--workers", type=click.IntRange(1), metavar="N", help=text)
 
 
 class Command(click.Command):

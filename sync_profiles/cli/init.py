@@ -13,7 +13,6 @@ import click
 
 from sync_profiles.cli.command import Command, epilog
 from sync_profiles.cli.context import Settings
-from sync_profiles.cli.loading import mask_url
 from sync_profiles.core.draft import DATABASE_URL, MIXPANEL_TOKEN, VARIABLES, Proposal
 from sync_profiles.errors import AccessError, ConfigError, TemporaryError, UsageError
 
@@ -104,7 +103,9 @@ def _address(given: str | None, variables: Mapping[str, str]) -> _Address:
         url, origin = variables.get(DATABASE_URL, ""), DATABASE_URL
     if not url:
         raise UsageError(f"no database is named: {DATABASE_URL} is not set", hint=f"--url {_EXAMPLE}")
-    mask_url(url)
+    from sync_profiles.observe.redact import register_url
+
+    register_url(url)
     with _blaming(origin):
         return _Address(settled_url(url.strip()), url, origin)
 

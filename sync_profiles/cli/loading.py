@@ -6,7 +6,6 @@ import logging
 import os
 import sys
 from typing import TYPE_CHECKING
-from urllib.parse import unquote, urlsplit
 
 import click
 
@@ -14,7 +13,7 @@ from sync_profiles.cli.context import Settings, current
 from sync_profiles.errors import SyncProfilesError
 
 if TYPE_CHECKING:
-    from sync_profiles.config import Config, Secret
+    from sync_profiles.config import Config
 
 
 def load_config(settings: Settings) -> Config:
@@ -24,9 +23,13 @@ def load_config(settings: Settings) -> Config:
     hour. Raises ``ConfigError`` with every problem found.
     """
     from sync_profiles.config import load
+    from sync_profiles.observe.redact import register_secret, register_url
 
     config = load(settings.config_path, os.environ)
-    _mask_secrets(config)
+    for secret in config.secrets:
+        register_secret(secret.reveal())
+    for url in config.addresses:
+        register_url(url.reveal())
     level = logging.WARNING if sys.stderr.isatty() else logging.INFO
     for warning in config.warnings:
         logging.getLogger("sync_profiles").log(level, "%s", warning)
@@ -42,30 +45,3 @@ def sync_names(ctx: click.Context, _param: click.Parameter, incomplete: str) -> 
     except SyncProfilesError:
         return []
     return [sync.name for sync in config.syncs if sync.name.startswith(incomplete)]
-
-
-def _mask_secrets(config: Config) -> None:
-    mixpanel = config.mixpanel
-    for secret in (mixpanel.token, mixpanel.service_secret, config.run.healthcheck_url):
-        _mask(secret)
-    for url in (config.source.url, config.state.url):
-        if url is not None:
-            mask_url(url.reveal())
-
-
-def _mask(secret: Secret | None) -> None:
-    from sync_profiles.observe.redact import register_secret
-
-    register_secret(secret.reveal() if secret else None)
-
-
-def mask_url(url: str) -> None:
-    """The address of a database, and its password: a driver's message may quote that alone, decoded."""
-    from sync_profiles.observe.redact import register_secret
-
-    register_secret(url)
-    try:
-        password = urlsplit(url).password
-    except ValueError:  # a bracket too many; whoever connects will say so
-        return
-    register_secret(unquote(password) if password else None)

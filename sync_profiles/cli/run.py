@@ -6,7 +6,7 @@ from contextlib import closing
 
 import click
 
-from sync_profiles.cli.command import Command, epilog
+from sync_profiles.cli.command import Command, epilog, workers_option
 from sync_profiles.cli.context import Settings
 from sync_profiles.cli.loading import load_config, sync_names
 
@@ -17,6 +17,7 @@ from sync_profiles.cli.loading import load_config, sync_names
     epilog=epilog(
         "sync-profiles run",
         "sync-profiles run users --dry-run",
+        "sync-profiles run users --full --workers 4",
         "sync-profiles -c /etc/sync-profiles/config.toml run --json",
     ),
 )
@@ -26,15 +27,16 @@ from sync_profiles.cli.loading import load_config, sync_names
 @click.option("--deadline", metavar="D", help='Stop cleanly after this long, such as "50m"; 0: never. Default: config.')
 @click.option("--allow-mass-delete", is_flag=True, help="Remove more profiles than max_delete allows, this once.")
 @click.option("--accept-new-source", is_flag=True, help="The source or the Mixpanel project is another one on purpose.")
+@workers_option("With --full: divide the rows among so many processes (needs [state] in PostgreSQL).")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object per sync on stdout.")
 @click.pass_obj
-def run(settings: Settings, /, syncs: tuple[str, ...], deadline: str | None, **flags: bool) -> int:
+def run(settings: Settings, /, syncs: tuple[str, ...], deadline: str | None, workers: int | None, **flags: bool) -> int:
     """Send every profile that changed since the last good run. Without SYNC, all syncs of the config.
 
     Silent when all is well and nobody watches; on a terminal it shows how far it is.
     """
     from sync_profiles import wiring
-    from sync_profiles.cli.choosing import chosen
+    from sync_profiles.cli.choosing import chosen, not_divided
     from sync_profiles.cli.running import deadline_s, each, observed
     from sync_profiles.cli.stopping import StopRequest
     from sync_profiles.config import SyncConfig
@@ -42,12 +44,17 @@ def run(settings: Settings, /, syncs: tuple[str, ...], deadline: str | None, **f
     from sync_profiles.engine.ending import RunResult
     from sync_profiles.engine.parts import RunOptions
     from sync_profiles.engine.run import run_sync
+    from sync_profiles.workers.opening import Wanted, divided
 
     config = load_config(settings)
     syncs_chosen = chosen(config, syncs)
     stop = StopRequest(deadline_s(deadline, config))
     options = RunOptions(flags["full"], flags["allow_mass_delete"], flags["accept_new_source"])
     dry = flags["dry_run"]
+    wanted = Wanted(workers)
+    if dry or not options.full:
+        not_divided(wanted, "only a pass that reads every row is divided: add --full, without --dry-run")
+        wanted = Wanted()
     with (
         closing(wiring.opened_store(config, read_only=dry)) as store,
         stop.listening(),
@@ -58,6 +65,7 @@ def run(settings: Settings, /, syncs: tuple[str, ...], deadline: str | None, **f
         def one(sync: SyncConfig) -> RunResult:
             if dry:
                 return dry_run_sync(wiring.open_dry(config, sync, store), options, around)
-            return run_sync(wiring.open_sync(config, sync, store, stop), options, around)
+            opened = wiring.open_sync(config, sync, store, stop)
+            return run_sync(divided(opened, wanted, store, (config, sync)), options, around)
 
         return each(syncs_chosen, stop, one, as_json=flags["as_json"], dry=dry)

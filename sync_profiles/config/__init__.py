@@ -17,11 +17,13 @@ from sync_profiles.config.model import (
     StateConfig,
     SyncConfig,
 )
+from sync_profiles.config.portable import Portable, portable, unpacked
 from sync_profiles.config.shown import json_schema, resolved
 
 __all__ = [
     "Config",
     "MixpanelConfig",
+    "Portable",
     "RunConfig",
     "Secret",
     "SourceConfig",
@@ -32,5 +34,7 @@ __all__ = [
     "load",
     "parse",
     "parse_duration",
+    "portable",
     "resolved",
+    "unpacked",
 ]

@@ -8,6 +8,8 @@ import re
 import tomllib
 from collections.abc import Mapping
 
+import msgspec
+
 from sync_profiles.config.lines import key_lines
 from sync_profiles.config.model import Config, MixpanelConfig, RunConfig, SourceConfig, StateConfig
 from sync_profiles.config.reading import Reading, Section
@@ -41,8 +43,14 @@ def parse(
 
     Raises ``ConfigError`` with every problem, each ``path:LINE: section.key: what is wrong``.
     """
-    document = _toml(text, path)
+    document = toml(text, path)
     reading = Reading(path, key_lines(text), Variables(environ, dotenv or {}))
+    config = understood(reading, document, read_query)
+    return msgspec.structs.replace(config, warnings=_warnings(reading)) if readable_by_others else config
+
+
+def understood(reading: Reading, document: Mapping[str, Json], read_query: ReadQuery) -> Config:
+    """The configuration that a parsed document means; see ``parse``."""
     reading.unknown_keys((), document, [*SECTIONS, "sync"])
     sections = {
         name: reading.section((name,), reading.table((name,), document.get(name, {})), settings)
@@ -61,13 +69,14 @@ def parse(
         state=StateConfig(**sections["state"].values),
         run=RunConfig(**sections["run"].values),
         syncs=syncs,
-        path=path,
-        warnings=_warnings(reading) if readable_by_others else (),
+        path=reading.path,
+        warnings=(),
         origins=reading.origins,
     )
 
 
-def _toml(text: str, path: str) -> dict[str, Json]:
+def toml(text: str, path: str) -> dict[str, Json]:
+    """The parsed text; raises ``ConfigError`` with the place where it is no TOML."""
     try:
         return tomllib.loads(text)
     except RecursionError as error:

@@ -36,6 +36,12 @@ def load(path: str | None, environ: Mapping[str, str]) -> Config:
     )
 
 
+def raw_text(path: str) -> str:
+    """The text of a configuration file that was found before."""
+    file, content, _ = _first([Path(path)])
+    return _decoded(file, content)
+
+
 def _candidates(path: str | None, environ: Mapping[str, str]) -> list[Path]:
     named = environ.get("SYNC_PROFILES_CONFIG") or None if path is None else path
     if named is not None:

@@ -124,3 +124,14 @@ class Config(msgspec.Struct, frozen=True):
     path: str
     warnings: tuple[str, ...]
     origins: Mapping[str, str]
+
+    @property
+    def secrets(self) -> tuple[Secret, ...]:
+        """What nobody may print, as it is."""
+        given = (self.mixpanel.token, self.mixpanel.service_secret, self.run.healthcheck_url)
+        return tuple(secret for secret in given if secret is not None)
+
+    @property
+    def addresses(self) -> tuple[Secret, ...]:
+        """The databases' addresses, each of which may hold a password."""
+        return tuple(url for url in (self.source.url, self.state.url) if url is not None)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Protocol
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from types import TracebackType
+from typing import Protocol, Self, runtime_checkable
 
+from sync_profiles.core.spreading import Assignment, Board, Cut, Lost, PartReport
 from sync_profiles.core.types import (
     Batch,
     DistinctId,
@@ -13,6 +15,7 @@ from sync_profiles.core.types import (
     Key,
     Known,
     Page,
+    Part,
     PendingRow,
     ProfilePage,
     RunSummary,
@@ -35,11 +38,25 @@ class Source(Protocol):
         """Where the source stands now; the caller reads it before any row."""
         ...
 
-    def pages(self, plan: ScanPlan) -> Iterator[Page]:
-        """Every row the plan selects, at least once, in pages, some of which may be empty.
+    def pages(self, plan: ScanPlan, part: Part | None = None) -> Iterator[Page]:
+        """Every row the plan selects, at least once, in pages, some of which may be empty; only those of a ``part``.
 
         With a horizon in the watermark, a row that is written while the pages are read may be left out: its version
         is one that ``ScanSinceXid`` of that horizon selects.
+        """
+        ...
+
+    def parts(self, plan: ScanPlan, count: int, *, by_key: bool = False) -> Sequence[Part]:
+        """The rows of the plan cut into at most ``count`` parts of about one size: every row is in exactly one.
+
+        Rows that come meanwhile are in one of them too. ``by_key``: not by where the rows stand in a file.
+        """
+        ...
+
+    def whole(self, parts: Sequence[Part]) -> bool:
+        """Whether these parts, all of them read since they were cut, held every row.
+
+        False when the table was written anew meanwhile, which moves its rows between parts.
         """
         ...
 
@@ -225,6 +242,76 @@ class State(StateReader, Protocol):
     def finish_run(self, summary: RunSummary, *, forced_done: bool = False) -> None:
         """Close the run, bring the acknowledgements into their final order, keep the summary."""
         ...
+
+
+@runtime_checkable
+class SharedState(State, Protocol):
+    """A state that several processes write in one run: one began it, the others join it, each for one part at a time.
+
+    Whoever writes for a run that is not the last one begun gets a ``StateError``, and nothing is written.
+    """
+
+    def begin_part(self, run: int, part: int, forced_since: int) -> None:
+        """Go on with a run that another process began, as the one that does ``part`` (from 1; 0 is the run itself).
+
+        What an earlier attempt at the part left in flight becomes pending rows.
+        """
+        ...
+
+    def finish_part(self, counts: Mapping[str, int]) -> None:
+        """Remember that the part is done, and what was counted in it."""
+        ...
+
+    def look(self, halvings: int, *, halve: bool = False) -> Board:
+        """The board of the run; ``halve`` adds one halving, unless somebody did since there were ``halvings``."""
+        ...
+
+    def ask_stop(self, cause: str) -> None:
+        """Write on the board that everybody is to end."""
+        ...
+
+    def cut(self) -> Cut | None:
+        """What ``keep_cut`` kept last."""
+        ...
+
+    def keep_cut(self, cut: Cut | None) -> None:
+        """Remember into which parts a backfill is cut, none of them done yet; None: it has ended."""
+        ...
+
+    def parts_done(self) -> Collection[int]:
+        """Which parts of the cut are done."""
+        ...
+
+
+class Crew(Protocol):
+    """Workers that do parts of one errand; leaving its block lets them go, whatever they are at.
+
+    Every method raises ``TemporaryError`` when there is no way to reach them any more.
+    """
+
+    @property
+    def slots(self) -> int:
+        """How many parts can be at work at once."""
+        ...
+
+    @property
+    def free(self) -> int:
+        """How many more parts can be handed out now."""
+        ...
+
+    def hand_out(self, assignment: Assignment) -> None:
+        """Let a free worker do a part."""
+        ...
+
+    def collect(self, wait_s: float) -> Sequence[tuple[int, PartReport | Lost]]:
+        """What became of parts, by number; waits so long for the first. The workers of lost parts are replaced."""
+        ...
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
 
 
 class BegunRun(Protocol):

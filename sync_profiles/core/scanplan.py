@@ -55,13 +55,13 @@ def _full_reason(before: Watermark | None, now: Watermark, wishes: Wishes) -> st
     if before.detection != now.detection or (before.horizon is None) != (now.horizon is None):
         return "detection changed"
     if before.horizon is not None and now.horizon is not None:
-        unusable = _horizon_reason(before.horizon, now.horizon)
+        unusable = horizon_reason(before.horizon, now.horizon)
         if unusable is not None:
             return unusable
     return _overdue(before, wishes)
 
 
-def _horizon_reason(before: Horizon, now: Horizon) -> str | None:
+def horizon_reason(before: Horizon, now: Horizon) -> str | None:
     """Why rows written since ``before`` cannot be told by their transaction; None when they can."""
     if before.system != now.system:
         return "server changed"

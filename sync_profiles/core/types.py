@@ -141,7 +141,7 @@ class Watermark(msgspec.Struct, frozen=True):
     horizon: Horizon | None = None
 
 
-class ScanFull(msgspec.Struct, frozen=True):
+class ScanFull(msgspec.Struct, frozen=True, tag="full"):
     """All rows, in the order that suits the source."""
 
     reason: str
@@ -154,7 +154,7 @@ class ScanSinceXid(msgspec.Struct, frozen=True):
     reason: str
 
 
-class ScanCursor(msgspec.Struct, frozen=True):
+class ScanCursor(msgspec.Struct, frozen=True, tag="cursor"):
     """Rows with ``lower - lookback <= cursor <= upper`` in (cursor, key) order, then those where the cursor is NULL.
 
     The bounds are the database's own text, compared in the database. ``lower`` None: from the start.
@@ -168,6 +168,31 @@ class ScanCursor(msgspec.Struct, frozen=True):
 
 
 ScanPlan: TypeAlias = ScanFull | ScanCursor | ScanSinceXid
+
+
+class BlockPart(msgspec.Struct, frozen=True, tag="blocks"):
+    """The rows in a range of a table's blocks, from ``first`` to the one before ``behind``; None: to the end.
+
+    ``files`` (a hash) says in which files the table was when it was cut: in others the rows stand elsewhere.
+    """
+
+    first: int
+    behind: int | None
+    files: str
+
+
+class KeyPart(msgspec.Struct, frozen=True, tag="keys"):
+    """The rows behind ``after`` up to and including ``upto`` in the order of the plan; None: no bound on that side.
+
+    The bounds are in the text form of a key: of the primary key, or of (cursor, primary key).
+    """
+
+    after: Key | None = None
+    upto: Key | None = None
+
+
+Part: TypeAlias = BlockPart | KeyPart
+"""What one worker reads at a time; it travels as JSON or by pickle and holds nothing of a row but its key."""
 
 
 class Page(msgspec.Struct, frozen=True):

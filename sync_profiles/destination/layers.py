@@ -157,9 +157,7 @@ def paced(pace: Pace, verdict: Verdict, era: int) -> Pace:
     overload n times. One more after ``limit`` acceptances in a row.
     """
     if isinstance(verdict, Throttled):
-        if era != pace.era:
-            return pace
-        return Pace(max(pace.limit // 2, 1), pace.ceiling, era=pace.era + 1)
+        return halved(pace) if era == pace.era else pace
     if isinstance(verdict, Uncertain):
         return msgspec.structs.replace(pace, streak=0)
     if not isinstance(verdict, Accepted):
@@ -167,6 +165,11 @@ def paced(pace: Pace, verdict: Verdict, era: int) -> Pace:
     if pace.limit < pace.ceiling and pace.streak + 1 >= pace.limit:
         return Pace(pace.limit + 1, pace.ceiling, era=pace.era)
     return msgspec.structs.replace(pace, streak=pace.streak + 1)
+
+
+def halved(pace: Pace) -> Pace:
+    """Half as many requests in flight, at least one."""
+    return Pace(max(pace.limit // 2, 1), pace.ceiling, era=pace.era + 1)
 
 
 class Paced:
@@ -181,6 +184,16 @@ class Paced:
     def limit(self) -> int:
         """Requests that may be in flight now, from 1 to the limit given."""
         return self._pace.limit
+
+    @property
+    def halvings(self) -> int:
+        """How often the limit was halved so far."""
+        return self._pace.era
+
+    def halve(self) -> None:
+        """Halve the limit: others who share it have heard that there are too many requests."""
+        with self._lock:
+            self._pace = halved(self._pace)
 
     def send(self, batch: Batch) -> Verdict:
         """Send, and learn from the answer."""

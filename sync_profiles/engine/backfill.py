@@ -9,13 +9,14 @@ from __future__ import annotations
 import msgspec
 
 from sync_profiles.core import scanplan
-from sync_profiles.core.types import Key, ScanCursor, ScanFull, ScanPlan, ScanSinceXid
+from sync_profiles.core.types import Key, ScanCursor, ScanFull, ScanSinceXid, Watermark
 from sync_profiles.engine.compare import key_pages
 from sync_profiles.engine.conduct import Forced, Working, conduct, remove_gone
 from sync_profiles.engine.course import Course, Surroundings
 from sync_profiles.engine.ending import RunResult
 from sync_profiles.engine.ownership import finish_pass, settle_identity
 from sync_profiles.engine.parts import Sync
+from sync_profiles.engine.spread import Spread
 
 
 class Selection(msgspec.Struct, frozen=True):
@@ -61,11 +62,7 @@ def _backfill(course: Course, sync: Sync, selection: Selection) -> None:
         if course.begun is not None and not selection.changed_only:
             work.rows.force(course.begun.forced_since)
         work.rows.due_rows()
-        pages = key_pages(parts.source, selection.keys)
-        complete = work.rows.take_all(pages) if selection.keys else work.rows.scan(plan)
-        if complete and now.horizon is not None and isinstance(plan, ScanFull) and not selection.keys:
-            # Rows that moved while the pages were read have a version of their own now.
-            complete = work.rows.scan(ScanSinceXid(now.horizon.xmin, plan.reason))
+        complete, now = _selected_rows(work, selection, plan, now)
         course.tally.progress("sending", work.delivery.in_flight)
         work.delivery.drain()
         work.rows.check_rejects()
@@ -73,6 +70,8 @@ def _backfill(course: Course, sync: Sync, selection: Selection) -> None:
             remove_gone(work, allow=False)
     if course.stop.cause is None:
         course.forced_done = True
+        if sync.division is not None:
+            sync.division.state.keep_cut(None)
         if selection.everything:
             full = ScanFull("backfill")
             watermark = scanplan.next_watermark(full, before, now, course.started_at)
@@ -81,7 +80,25 @@ def _backfill(course: Course, sync: Sync, selection: Selection) -> None:
             finish_pass(sync.state, parts.identity, msgspec.structs.replace(watermark, full_at=swept_at))
 
 
-def _plan(selection: Selection) -> ScanPlan:
+def _selected_rows(
+    work: Working, selection: Selection, plan: ScanFull | ScanCursor, now: Watermark
+) -> tuple[bool, Watermark]:
+    """Take every selected row; whether that came to its end, and where the source stood before the first was read."""
+    source, division = work.parts.source, work.sync.division
+    if selection.keys:
+        return work.rows.take_all(key_pages(source, selection.keys)), now
+    if division is None:
+        complete = work.rows.scan(plan)
+    else:
+        spread = Spread(work, division, plan, now if not selection.changed_only else None)
+        complete, now = spread.take(), spread.watermark or now
+    if complete and now.horizon is not None and isinstance(plan, ScanFull):
+        # Rows that moved while the pages were read have a version of their own now.
+        complete = work.rows.scan(ScanSinceXid(now.horizon.xmin, plan.reason))
+    return complete, now
+
+
+def _plan(selection: Selection) -> ScanFull | ScanCursor:
     if selection.since or selection.until:
         return ScanCursor(selection.since, 0.0, "backfill", upper=selection.until, nulls=False)
     return ScanFull("backfill")

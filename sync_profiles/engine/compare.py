@@ -57,6 +57,15 @@ class Comparison:
         # Nobody had an ID before, as far as we had a hand in it, while nothing was sent yet.
         self._ids_wander = not mapper.id_is_key and bool(state.known_count() or state.pending_count())
 
+    @property
+    def shared(self) -> Mapping[Key, str] | None:
+        """The keys whose distinct ID another row has as well, with the reason; None: that was not asked."""
+        return self._shared
+
+    def adopt(self, shared: Mapping[Key, str] | None) -> None:
+        """Take over what somebody else asked for the whole table."""
+        self._shared = shared
+
     def prepare(self, plan: ScanPlan) -> None:
         """Before a full pass, ask for rows that share their distinct ID with another."""
         if isinstance(plan, ScanFull) and not self._mapper.id_is_key:

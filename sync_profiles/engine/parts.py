@@ -8,7 +8,8 @@ from typing import Protocol
 import msgspec
 
 from sync_profiles.core.mapping import Mapper
-from sync_profiles.core.ports import Destination, Source, State
+from sync_profiles.core.ports import Crew, Destination, SharedState, Source, State
+from sync_profiles.core.spreading import Errand
 from sync_profiles.core.types import Identity, Limit, OnDelete, RunSummary
 
 
@@ -32,12 +33,28 @@ class Parts(msgspec.Struct, frozen=True):
 
 
 class Outlet(msgspec.Struct, frozen=True):
-    """The way to Mixpanel: ``threads`` is the most requests in flight, ``limit()`` how many it may be right now."""
+    """The way to Mixpanel: ``threads`` is the most requests in flight, ``limit()`` how many it may be right now.
+
+    ``halvings()`` is how often that was halved so far, ``halve()`` does it once more for what others have heard.
+    """
 
     destination: Destination
     limit: Callable[[], int]
     threads: int
     records_max: int
+    halvings: Callable[[], int] = lambda: 0
+    halve: Callable[[], None] = lambda: None
+
+
+class Division(msgspec.Struct, frozen=True):
+    """That a pass is divided among workers; ``concurrency`` is how many requests all of them may have in flight.
+
+    ``open_crew`` raises ``ConfigError`` or ``TemporaryError`` where there are no workers to be had, or unfit ones.
+    """
+
+    state: SharedState
+    open_crew: Callable[[Errand], Crew]
+    concurrency: int
 
 
 class RunLock(Protocol):
@@ -78,3 +95,4 @@ class Sync(msgspec.Struct, frozen=True):
     open_parts: Callable[[], Parts]
     open_outlet: Callable[[Callable[[int], None]], Outlet]
     leave: Callable[[RunSummary], None] = lambda _summary: None
+    division: Division | None = None

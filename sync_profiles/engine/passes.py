@@ -30,7 +30,7 @@ from sync_profiles.engine.course import Course
 from sync_profiles.engine.deliver import Delivery
 from sync_profiles.engine.parts import Parts
 from sync_profiles.engine.removals import GONE_MAX, Removals
-from sync_profiles.engine.sweep import Seen
+from sync_profiles.engine.sweep import Marks, Seen
 from sync_profiles.errors import GuardStop
 
 DUE_CHUNK = 1000
@@ -45,11 +45,12 @@ class Pass:
         self._delivery = delivery
         self._course = course
         self._tally = course.tally
-        self._known_before = state.known_count()
+        self.rows_least = state.known_count()
+        """There are surely so many rows, or about so many: a share of rejected ones is of these."""
         self.comparison = Comparison(parts.source, parts.mapper, state)
         run = course.begun.number if course.begun is not None else 0
         self.removals = Removals(parts, state, run)
-        self.seen: Seen | None = None
+        self.seen: Seen | Marks | None = None
 
     def force(self, since_run: int) -> None:
         """Send every row again that no run from ``since_run`` on has sent."""
@@ -222,7 +223,7 @@ class Pass:
     def check_rejects(self) -> None:
         """Stop when so much is rejected that a decision is due."""
         limit: Limit = self._parts.policy.max_reject
-        total = max(self._tally.scanned, self._known_before)
+        total = max(self._tally.scanned, self.rows_least)
         stopped = guards.mass_reject(limit, self._tally.rejected, total)
         if stopped is not None:
             raise GuardStop(stopped.message, hint=stopped.hint)

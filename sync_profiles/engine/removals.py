@@ -48,6 +48,10 @@ class Removals:
         self._state = state
         self._run = run
 
+    def forget_order(self) -> None:
+        """Several workers have sent in this run: of two of them nobody knows which was the last."""
+        self._run = 0
+
     def due(self, now: float) -> list[PendingRow]:
         """The removals that are still wanted; the others stop being pending."""
         rows = [row for row in self._state.due(GONE_MAX, now) if row.kind == "gone"]

@@ -10,6 +10,7 @@ from sync_profiles.engine.course import Course, Surroundings
 from sync_profiles.engine.ending import RunResult
 from sync_profiles.engine.ownership import finish_pass, raise_if, settle_identity
 from sync_profiles.engine.parts import RunOptions, Sync
+from sync_profiles.engine.spread import scanned
 from sync_profiles.engine.sweep import Seen, rows_are_gone, sweep
 
 
@@ -69,16 +70,16 @@ def _scanned(work: Working, plan: ScanPlan, options: RunOptions, *, sweeping: bo
     """Take every page of a plan and write down the rows that are gone; False when it ended early."""
     state, tally, rows = work.sync.state, work.course.tally, work.rows
     removing = work.parts.policy.on_delete != "ignore"
-    rows.seen = Seen(state.ordinal_limit(), uncertain_too=removing) if sweeping else None
+    rows.seen = seen = Seen(state.ordinal_limit(), uncertain_too=removing) if sweeping else None
     before = tally.scanned
-    complete = rows.scan(plan)
+    complete = scanned(work, plan)
     tally.progress("sending", work.delivery.in_flight)
     work.delivery.drain()
     rows.check_rejects()
-    if complete and rows.seen is not None:
+    if complete and seen is not None:
         if removing and not options.allow_mass_delete:
             raise_if(guards.empty_table(tally.scanned - before, state.known_count()))
         if removing or tally.scanned > before:
             tally.progress("looking for gone rows", 0)
-            sweep(work.parts.source, state, rows.seen, work.course.now)
+            sweep(work.parts.source, state, seen, work.course.now)
     return complete

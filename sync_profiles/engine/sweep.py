@@ -7,7 +7,10 @@ matters who is gone if rows do not keep their distinct IDs: another row may have
 
 from __future__ import annotations
 
+import zlib
+from array import array
 from collections.abc import Callable, Iterator, Mapping
+from itertools import pairwise
 
 from sync_profiles.core.gone import UNCERTAIN, gone_rows
 from sync_profiles.core.ports import Source, State, StateReader
@@ -32,6 +35,34 @@ class Seen:
             ordinal = entry.ordinal
             if ordinal < limit:
                 bits[ordinal >> 3] |= 1 << (ordinal & 7)
+
+    def absorb(self, marks: bytes) -> None:
+        """Mark what a worker has met (see ``Marks.packed``)."""
+        bits, ordinal = self.bits, 0
+        gaps = array("Q")
+        gaps.frombytes(zlib.decompress(marks))
+        for gap in gaps:
+            ordinal += gap
+            bits[ordinal >> 3] |= 1 << (ordinal & 7)
+
+
+class Marks:
+    """Which known keys one part of a full pass has met: as little as they are, whatever the size of the whole."""
+
+    def __init__(self, ordinal_limit: int) -> None:
+        self._limit = ordinal_limit
+        self._ordinals = array("Q")
+
+    def mark(self, known: Mapping[Key, Known]) -> None:
+        """Mark the known keys of one page."""
+        limit = self._limit
+        self._ordinals.extend([entry.ordinal for entry in known.values() if entry.ordinal < limit])
+
+    def packed(self) -> bytes:
+        """The ordinals in order, each as its distance from the one before, compressed."""
+        ordered = sorted(set(self._ordinals))
+        gaps = array("Q", [after - before for before, after in pairwise([0, *ordered])])
+        return zlib.compress(gaps.tobytes(), level=1)
 
 
 def missing(source: Source, state: StateReader, seen: Seen) -> Iterator[dict[Key, Known]]:

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Iterable
 
 from sync_profiles.core.events import Event, Observer, Progress, RowRejected, Warned
+from sync_profiles.core.spreading import PartReport
 from sync_profiles.core.types import DistinctId, Key
 
 
@@ -41,6 +42,18 @@ class Tally:
         """Tell several warnings, each (code, message)."""
         for code, message in notes:
             self.warn(code, message)
+
+    def add(self, report: PartReport) -> None:
+        """Count what a worker counted, and tell what it had to tell."""
+        self.scanned += report.scanned
+        self.unchanged += report.unchanged
+        self.sent += report.sent
+        with self._lock:
+            self.requests += report.requests
+            self.bytes += report.size
+        self.warn_all(report.warnings)
+        for key, distinct_id, code, reason in report.refused:
+            self.reject(key, distinct_id, code, reason)
 
     def reject(self, key: Key, distinct_id: DistinctId | None, code: str, reason: str) -> None:
         """Count and name one rejected row."""

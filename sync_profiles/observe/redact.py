@@ -8,7 +8,7 @@ because a driver's own message may quote it.
 from __future__ import annotations
 
 import re
-from urllib.parse import quote, quote_plus
+from urllib.parse import quote, quote_plus, unquote, urlsplit
 
 MASK = "***"
 
@@ -36,6 +36,16 @@ def register_secret(value: str | None) -> None:
     if value is None or len(value.strip()) < SECRET_LENGTH_MIN:
         return
     _secrets.update((value, quote(value, safe=""), quote_plus(value, safe="")))
+
+
+def register_url(url: str) -> None:
+    """Mask the address of a database, and its password: a driver's message may quote that alone, decoded."""
+    register_secret(url)
+    try:
+        password = urlsplit(url).password
+    except ValueError:  # a bracket too many; whoever connects will say so
+        return
+    register_secret(unquote(password) if password else None)
 
 
 def redact(text: str) -> str:

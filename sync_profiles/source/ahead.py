@@ -7,7 +7,7 @@ import threading
 from collections.abc import Iterator, Sequence
 
 from sync_profiles.core.ports import Source
-from sync_profiles.core.types import DistinctId, Key, Page, ScanPlan, Watermark
+from sync_profiles.core.types import DistinctId, Key, Page, Part, ScanPlan, Watermark
 
 _END = object()
 _GIVE_UP_POLL_S = 0.1
@@ -23,12 +23,12 @@ class ReadAhead:
         """Where the source stands now."""
         return self._inner.watermark()
 
-    def pages(self, plan: ScanPlan) -> Iterator[Page]:
+    def pages(self, plan: ScanPlan, part: Part | None = None) -> Iterator[Page]:
         """The same pages in the same order; what reading raises is raised here."""
         pages: queue.Queue[object] = queue.Queue(maxsize=1)
         given_up = threading.Event()
         reading = threading.Thread(
-            target=_read, args=(self._inner.pages(plan), pages, given_up), name="read-ahead", daemon=True
+            target=_read, args=(self._inner.pages(plan, part), pages, given_up), name="read-ahead", daemon=True
         )
         reading.start()
         try:
@@ -39,6 +39,14 @@ class ReadAhead:
                 yield found
         finally:
             given_up.set()
+
+    def parts(self, plan: ScanPlan, count: int, *, by_key: bool = False) -> Sequence[Part]:
+        """The rows of the plan cut into parts."""
+        return self._inner.parts(plan, count, by_key=by_key)
+
+    def whole(self, parts: Sequence[Part]) -> bool:
+        """Whether these parts held every row."""
+        return self._inner.whole(parts)
 
     def read(self, keys: Sequence[Key]) -> Page:
         """The rows that exist among ``keys``."""

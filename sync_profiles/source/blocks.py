@@ -64,6 +64,17 @@ def ranges(blocks: int, step: int) -> Iterator[tuple[int, int | None]]:
     yield last, None
 
 
+def ranges_of(part: tuple[int, int | None], blocks: int, step: int) -> Iterator[tuple[int, int | None]]:
+    """The same of a part of the table; one that has an end keeps it.
+
+    >>> list(ranges_of((3, 8), 100, 2)), list(ranges_of((3, None), 6, 2))
+    ([(3, 5), (5, 7), (7, 8)], [(3, 5), (5, None)])
+    """
+    first, behind = part
+    for begins, ends in ranges((blocks if behind is None else behind) - first, step):
+        yield first + begins, behind if ends is None else first + ends
+
+
 def within_blocks(first: int, behind: int | None) -> sa.ColumnElement[bool]:
     """The rows of a range of blocks."""
     begins = _at(first) <= _CTID

@@ -1,25 +1,24 @@
 """Reading a model: keyset pages, rows by key, rows that share a distinct ID; the same SQL for all databases.
 
-A page is one short read-only transaction. Keys are never compared here: the last key of a page goes back to the
-database as parameters. There is no single predicate for "after this position" that every database answers from its
-index, so a page takes one plain range query for each column of the position: rows that agree in all columns but the
-last, then rows that agree in all but the last two, and so on.
+A page is one short read-only transaction.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 from collections.abc import Iterator, Sequence
-from operator import itemgetter
-from typing import Any
 
 import sqlalchemy as sa
 
 from sync_profiles.core.keys import keys_of
 from sync_profiles.core.types import (
+    BlockPart,
     DistinctId,
     Key,
+    KeyPart,
     Page,
+    Part,
     Property,
     Row,
     ScanCursor,
@@ -30,14 +29,16 @@ from sync_profiles.core.types import (
 )
 from sync_profiles.errors import ConfigError
 from sync_profiles.source.cursor import clamped, cursor_notes, moved_back
+from sync_profiles.source.cuts import Cutting
 from sync_profiles.source.database import Database, open_database
-from sync_profiles.source.dialect import Extent, Place
+from sync_profiles.source.dialect import Extent
 from sync_profiles.source.distinct import id_match, ids_are_unique
+from sync_profiles.source.keyset import Keyset
 from sync_profiles.source.model import Model, ModelSpec
 from sync_profiles.source.numerals import encodes
 from sync_profiles.source.statements import nearest, one_statement, predicate
 from sync_profiles.source.versions import RowVersions
-from sync_profiles.source.walk import Walk, key_condition, labelled, latest, position_in
+from sync_profiles.source.walk import Walk, key_condition, latest
 
 __all__ = ["Database", "Model", "ModelSpec", "SqlSource", "open_database", "open_source"]
 
@@ -82,19 +83,12 @@ class SqlSource:
         self._model = model
         self._database = model.database
         self._dialect = model.database.dialect
-        self._width = len(columns)
         self._distinct_id = distinct_id
-        self._narrowed = narrowed
+        self._narrow = () if narrowed is None else (narrowed,)
         self._nulls = 0
         self._ahead = False
-        self._keys = tuple(self._place(name) for name in model.primary_key)
-        self._cursor = self._place(model.spec.cursor) if model.spec.cursor is not None else None
-        selected = [self._dialect.raw(model.element(name), model.columns[name]) for name in columns]
-        self._key_at = [position_in(selected, key) for key in self._keys]
-        self._rows = labelled(model, selected)
-        if self._cursor is not None:
-            self._cursor_at = position_in(selected, self._cursor)
-            self._rows_in_order = labelled(model, selected)
+        self._keyset = Keyset(model, columns)
+        self._keys, self._cursor, self._rows = self._keyset.keys, self._keyset.cursor, self._keyset.rows
 
     # --- where the source stands -----------------------------------------------------------------------------------
 
@@ -124,9 +118,9 @@ class SqlSource:
         if isinstance(plan, ScanCursor):
             walk = self._along_cursor(plan)
             rows = rows.where(*walk.conditions, *walk.start)
-        if self._narrowed is not None:
-            rows = rows.where(self._narrowed)
-        whole = isinstance(plan, ScanFull) and self._narrowed is None and model.whole_table
+        else:
+            rows = rows.where(*self._narrow)
+        whole = isinstance(plan, ScanFull) and not self._narrow and model.whole_table
         extent = Extent(rows, model.spec.table if whole else None, model.spec.schema)
         return self._database.within(lambda connection: self._dialect.estimate(connection, extent))
 
@@ -147,37 +141,58 @@ class SqlSource:
 
     # --- pages -----------------------------------------------------------------------------------------------------
 
-    def pages(self, plan: ScanPlan) -> Iterator[Page]:
-        """Every row the plan selects; with a cursor, rows whose cursor is NULL come last.
+    def pages(self, plan: ScanPlan, part: Part | None = None) -> Iterator[Page]:
+        """Every row the plan selects, or those of a part; with a cursor, rows whose cursor is NULL come last.
 
         With row versions, a row that changes meanwhile may be left out: it has a version that the next run asks for.
         A page may be empty.
         """
-        narrowed = () if self._narrowed is None else (self._narrowed,)
         versions = self._model.versions
         if isinstance(plan, ScanSinceXid):
             if versions is None:
                 raise ConfigError("detect: reading by xmin was asked for, and there are no row versions")
-            conditions = (*narrowed, versions.changed_since(plan.horizon))
-            yield from (
-                self._blocks(versions, conditions) if versions.by_block else self._walk(Walk(self._keys, conditions))
-            )
-            return
-        if isinstance(plan, ScanFull):
-            self._refuse_null_keys()
-            # In the order of an uncertain key, equal keys come together and are found.
-            if versions is not None and versions.by_block and self._model.certain_key:
-                yield from self._blocks(versions, narrowed, all_rows=True)
+            conditions = (*self._narrow, versions.changed_since(plan.horizon))
+            by_key = self._keyset.pages(Walk(self._keys, conditions))
+            yield from self._blocks(versions, conditions) if versions.by_block else by_key
+        elif isinstance(part, BlockPart):
+            yield from self._block_pages(self._block_versions(), self._narrow, (part.first, part.behind))
+        elif isinstance(plan, ScanFull):
+            if part is None:
+                self._keyset.refuse_null_keys()
+            if part is None and self._has_blocks:
+                yield from self._blocks(self._block_versions(), self._narrow, all_rows=True)
             else:
-                yield from self._walk(Walk(self._keys, narrowed))
-            return
-        walk = self._along_cursor(plan)
-        yield from self._walk(dataclasses.replace(walk, conditions=(*narrowed, *walk.conditions)))
-        if plan.nulls:
-            self._nulls = 0
-            for page in self._walk(Walk(self._keys, (*narrowed, walk.places[0].element.is_(None)))):
-                self._nulls += len(page.keys)
-                yield page
+                yield from self._keyset.pages(self._within(Walk(self._keys, self._narrow), part))
+        else:
+            walk = self._along_cursor(plan)
+            yield from self._keyset.pages(self._within(walk, part))
+            if plan.nulls and (part is None or part.upto is None):
+                yield from self._without_cursor(walk)
+
+    def _within(self, walk: Walk, part: KeyPart | None) -> Walk:
+        return walk if part is None else dataclasses.replace(walk, after=part.after, upto=part.upto)
+
+    def _without_cursor(self, walk: Walk) -> Iterator[Page]:
+        self._nulls = 0
+        for page in self._keyset.pages(Walk(self._keys, (*self._narrow, walk.places[0].element.is_(None)))):
+            self._nulls += len(page.keys)
+            yield page
+
+    def parts(self, plan: ScanPlan, count: int, *, by_key: bool = False) -> Sequence[Part]:
+        """Ranges of blocks where the table can be read so, else of what the plan's order is by."""
+        if isinstance(plan, ScanFull):
+            self._keyset.refuse_null_keys()
+            if self._has_blocks and not by_key:
+                versions = self._block_versions()
+                files = _digest(versions.files())
+                return [BlockPart(first, behind, files) for first, behind in versions.parts(count)]
+        walk = self._along_cursor(plan) if isinstance(plan, ScanCursor) else Walk(self._keys, self._narrow)
+        return Cutting(self._model, self._keyset, lambda: self.estimate(plan)).parts(walk, count)
+
+    def whole(self, parts: Sequence[Part]) -> bool:
+        """A table in other files than when its blocks were cut into parts has its rows in other places."""
+        files = {part.files for part in parts if isinstance(part, BlockPart)}
+        return not files or files == {_digest(self._block_versions().files())}
 
     def read(self, keys: Sequence[Key]) -> Page:
         """By primary key; a key that is none of this table's is as gone as one whose row was deleted."""
@@ -186,7 +201,7 @@ class SqlSource:
             condition = key_condition(keys[start : start + KEYS_A_STATEMENT], self._keys, self._dialect)
             if condition is not None:
                 found += self._database.fetch(self._rows.where(condition))
-        page = self._page(found)
+        page = self._keyset.page(found)
         asked = set(keys)  # a collation may have found more than was asked for
         if asked.issuperset(page.keys):
             return page
@@ -203,7 +218,19 @@ class SqlSource:
         start = (
             () if plan.lower is None else (element >= moved_back(plan.lower, plan.lookback_s, column, self._dialect),)
         )
-        return Walk((self._cursor, *self._keys), tuple(conditions), start)
+        return Walk((self._cursor, *self._keys), (*self._narrow, *conditions), start)
+
+    @property
+    def _has_blocks(self) -> bool:
+        """In the order of an uncertain key, equal keys come together and are found."""
+        versions = self._model.versions
+        return versions is not None and versions.by_block and self._model.certain_key
+
+    def _block_versions(self) -> RowVersions:
+        versions = self._model.versions
+        if versions is None or not versions.by_block:
+            raise ConfigError("table: its blocks cannot be read here, as they could where it was cut into parts")
+        return versions
 
     def _blocks(
         self, versions: RowVersions, conditions: tuple[sa.ColumnElement[bool], ...], *, all_rows: bool = False
@@ -218,10 +245,15 @@ class SqlSource:
             yield from self._block_pages(versions, conditions, all_rows=all_rows)
             if versions.files() == files:
                 return
-        yield from self._walk(Walk(self._keys, conditions))
+        yield from self._keyset.pages(Walk(self._keys, conditions))
 
     def _block_pages(
-        self, versions: RowVersions, conditions: tuple[sa.ColumnElement[bool], ...], *, all_rows: bool
+        self,
+        versions: RowVersions,
+        conditions: tuple[sa.ColumnElement[bool], ...],
+        part: tuple[int, int | None] = (0, None),
+        *,
+        all_rows: bool = True,
     ) -> Iterator[Page]:
         """Pages as full as they may be: some costs, a search for shared IDs above all, are paid once a page.
 
@@ -229,66 +261,14 @@ class SqlSource:
         """
         page_rows = self._model.spec.page_size
         waiting: list[Row] = []
-        for within in versions.block_ranges(all_rows=all_rows):
+        for within in versions.block_ranges(part, all_rows=all_rows):
             waiting += self._database.fetch(self._rows.where(within, *conditions))
             full = len(waiting) - len(waiting) % page_rows
             for start in range(0, max(1, full), page_rows):
-                yield latest(self._page(waiting[start : min(full, start + page_rows)]))
+                yield latest(self._keyset.page(waiting[start : min(full, start + page_rows)]))
             del waiting[:full]
         if waiting:
-            yield latest(self._page(waiting))
-
-    def _walk(self, walk: Walk) -> Iterator[Page]:
-        page_rows = self._model.spec.page_size
-        position: tuple[Any, ...] | None = None
-        while True:
-            rows: list[Row] = []
-            for conditions, places in self._ranges(walk, position):
-                selection = self._rows if walk.places is self._keys else self._rows_in_order
-                statement = selection.where(*walk.conditions, *conditions)
-                ordered = statement.order_by(*(place.element for place in places)).limit(page_rows - len(rows))
-                rows += self._database.fetch(ordered)
-                if len(rows) >= page_rows:
-                    break
-            if not rows:
-                return
-            yield self._page(rows, unique=walk.places is self._keys)
-            if len(rows) < page_rows:
-                return
-            position = self._moved_on(position, rows[-1], walk)
-
-    def _ranges(
-        self, walk: Walk, position: tuple[Any, ...] | None
-    ) -> Iterator[tuple[list[sa.ColumnElement[bool]], tuple[Place, ...]]]:
-        """The plain range queries that together give the rows after ``position``, in order."""
-        if position is None:
-            yield list(walk.start), walk.places
-            return
-        bounds = [self._dialect.bound(value, place.column) for value, place in zip(position, walk.places, strict=True)]
-        for depth in reversed(range(len(bounds))):
-            same = [place.element == bound for place, bound in zip(walk.places[:depth], bounds, strict=False)]
-            yield [*same, walk.places[depth].element > bounds[depth]], walk.places[depth:]
-
-    def _moved_on(self, position: tuple[Any, ...] | None, row: Row, walk: Walk) -> tuple[Any, ...]:
-        """The position of a page's last row, which no later row may be left out behind."""
-        key = tuple(row[place] for place in self._key_at)
-        reached = key if walk.places is self._keys else (row[self._cursor_at], *key)
-        if reached == position:
-            names = ", ".join(place.column.name for place in walk.places)
-            raise ConfigError(f"primary_key: the database cannot compare {names} with a value read from it")
-        if None in key:
-            raise self._null_key()
-        return reached
-
-    def _page(self, rows: Sequence[Row], *, unique: bool = False) -> Page:
-        if not rows:
-            return Page([], [])
-        keys = keys_of([list(map(itemgetter(place), rows)) for place in self._key_at])
-        if unique and not self._model.certain_key and len(set(keys)) < len(keys):
-            names = ", ".join(self._model.primary_key)
-            raise ConfigError(f"primary_key: {names} is not unique: two rows have the same value")
-        mapped = itemgetter(slice(self._width))
-        return Page(keys, rows if len(rows[0]) == self._width else list(map(mapped, rows)))
+            yield latest(self._keyset.page(waiting))
 
     # --- shared distinct IDs ---------------------------------------------------------------------------------------
 
@@ -298,7 +278,7 @@ class SqlSource:
             return
         match = id_match(self._distinct_id, self._model)
         if match is None:
-            yield from self._walk(Walk(self._keys))
+            yield from self._keyset.pages(Walk(self._keys))
             return
         inner = self._model.select(match.element).where(match.element.is_not(None))
         shared = inner.group_by(match.element).having(sa.func.count() > 1)
@@ -316,7 +296,7 @@ class SqlSource:
             return Page([], [])
         match = id_match(self._distinct_id, self._model)
         if match is None:
-            pages = list(self._walk(Walk(self._keys)))
+            pages = list(self._keyset.pages(Walk(self._keys)))
             return Page([key for page in pages for key in page.keys], [row for page in pages for row in page.rows])
         possible = (match.wanted(one) for one in ids if "\0" not in one and encodes(one))
         wanted = [value for value in possible if value is not None]
@@ -324,23 +304,8 @@ class SqlSource:
         for start in range(0, len(wanted), IDS_A_STATEMENT):
             some = wanted[start : start + IDS_A_STATEMENT]
             rows += self._database.fetch(self._rows.where(match.element.in_(some)))
-        return self._page(rows)
+        return self._keyset.page(rows)
 
-    # --- parts -----------------------------------------------------------------------------------------------------
 
-    def _place(self, name: str) -> Place:
-        return self._dialect.place(self._model.element(name), self._model.columns[name])
-
-    def _refuse_null_keys(self) -> None:
-        """Rows without a key would be left out of every page, silently."""
-        if self._model.certain_key:
-            return
-        missing = sa.or_(*(key.element.is_(None) for key in self._keys))
-        rows = self._model.select(sa.literal_column("1")).where(missing).limit(1)
-        if self._database.fetch(rows):
-            raise self._null_key()
-
-    def _null_key(self) -> ConfigError:
-        names = ", ".join(self._model.primary_key)
-        hint = f'leave such rows out: where = "{self._model.primary_key[0]} IS NOT NULL"'
-        return ConfigError(f"primary_key: {names} is NULL in some rows", hint=hint)
+def _digest(files: Sequence[tuple[int, int | None]]) -> str:
+    return hashlib.blake2b(repr(files).encode(), digest_size=16).hexdigest()

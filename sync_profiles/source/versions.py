@@ -16,7 +16,7 @@ import sqlalchemy as sa
 
 from sync_profiles.core.types import Horizon
 from sync_profiles.errors import AccessError, ConfigError
-from sync_profiles.source.blocks import Size, blocks_a_range, ranges, within_blocks
+from sync_profiles.source.blocks import Size, blocks_a_range, ranges, ranges_of, within_blocks
 
 if TYPE_CHECKING:
     from sync_profiles.source.database import Database
@@ -171,14 +171,24 @@ class RowVersions:
         limit = sa.select(sa.func.age(sa.cast(sa.literal(str(horizon % 2**32), sa.Text), _Xid())))
         return sa.func.age(sa.literal_column("xmin")) <= limit.scalar_subquery()
 
-    def block_ranges(self, *, all_rows: bool) -> Iterator[sa.ColumnElement[bool]]:
-        """Conditions that together select every row of the table, as long as its ``files`` are the same.
+    def block_ranges(
+        self, part: tuple[int, int | None] = (0, None), *, all_rows: bool
+    ) -> Iterator[sa.ColumnElement[bool]]:
+        """Conditions that together select every row of some blocks, as long as the table's ``files`` are the same.
 
         Then a row that moves to another block has a new version.
         """
-        size = self.database.within(lambda connection: _size(connection, self._oid(connection)))
-        for first, behind in ranges(size.blocks, blocks_a_range(size, all_rows=all_rows)):
+        size = self._size()
+        for first, behind in ranges_of(part, size.blocks, blocks_a_range(size, all_rows=all_rows)):
             yield within_blocks(first, behind)
+
+    def parts(self, count: int) -> list[tuple[int, int | None]]:
+        """The table's blocks in at most ``count`` ranges of about one size; the last has no end."""
+        blocks = self._size().blocks
+        return list(ranges(blocks, max(1, -(-blocks // count))))
+
+    def _size(self) -> Size:
+        return self.database.within(lambda connection: _size(connection, self._oid(connection)))
 
     def files(self) -> tuple[tuple[int, int | None], ...]:
         """The files of the table and its partitions; when one is another, rows have moved and kept their versions."""

@@ -16,11 +16,26 @@ from sync_profiles.source.model import Model
 
 @dataclasses.dataclass(frozen=True)
 class Walk:
-    """An order to read rows in: ``conditions`` hold for every row, ``start`` says where the first page begins."""
+    """An order to read rows in: ``conditions`` hold for every row, ``start`` says where the first page begins.
+
+    ``after`` and ``upto`` are positions in that order, in the text form of a key; the rows are those behind the one up
+    to and including the other.
+    """
 
     places: tuple[Place, ...]
     conditions: tuple[sa.ColumnElement[bool], ...] = ()
     start: tuple[sa.ColumnElement[bool], ...] = ()
+    after: Key | None = None
+    upto: Key | None = None
+
+
+def is_up_to(places: Sequence[Place], bounds: Sequence[Any]) -> sa.ColumnElement[bool]:
+    """Whether a row is at or before a position."""
+    *before, (place, bound) = zip(places, bounds, strict=True)
+    found: sa.ColumnElement[bool] = place.element <= bound
+    for place, bound in reversed(before):
+        found = sa.or_(place.element < bound, sa.and_(place.element == bound, found))
+    return found
 
 
 def position_in(selected: list[Element], place: Place) -> int:

@@ -1,4 +1,4 @@
-"""The part of the Kubernetes API that ``cron/cronjob.yaml`` uses, as closed JSON schemas: a misspelt key is refused.
+"""The part of the Kubernetes API that ``cron/`` and ``ops/`` use, as closed JSON schemas: a misspelt key is refused.
 
 Field names and types: https://kubernetes.io/docs/reference/kubernetes-api/workload-resources/cron-job-v1/ and the pages
 that it refers to. The whole schema of all resources weighs 20 MB.
@@ -49,14 +49,24 @@ _VOLUME = closed(
     persistentVolumeClaim=closed("claimName", claimName=NAME),
     emptyDir=closed(""),
 )
+_LABELS: dict[str, Any] = {"type": "object", "minProperties": 1, "additionalProperties": NAME}
+_SELECTOR = closed("matchLabels", matchLabels=_LABELS)
+_NAMED = closed("name", name=NAME)
 _POD = closed(
-    "containers restartPolicy",
-    restartPolicy={"enum": ["OnFailure", "Never"]},
+    "containers",
+    restartPolicy={"enum": ["OnFailure", "Never", "Always"]},
     terminationGracePeriodSeconds=COUNT,
     securityContext=closed("", runAsNonRoot=FLAG, runAsUser=COUNT, runAsGroup=COUNT, fsGroup=COUNT),
     containers=listed(_CONTAINER),
     volumes=listed(_VOLUME),
 )
+_ENDING = {**_POD, "required": ["containers", "restartPolicy"]}
+
+
+def _labelled(pod: dict[str, Any]) -> dict[str, Any]:
+    return closed("spec", metadata=closed("labels", labels=_LABELS), spec=pod)
+
+
 SCHEMAS = {
     "CronJob": closed(
         "apiVersion kind metadata spec",
@@ -70,7 +80,42 @@ SCHEMAS = {
             startingDeadlineSeconds=COUNT,
             successfulJobsHistoryLimit=COUNT,
             failedJobsHistoryLimit=COUNT,
-            jobTemplate=closed("spec", spec=closed("template", backoffLimit=COUNT, template=closed("spec", spec=_POD))),
+            jobTemplate=closed(
+                "spec", spec=closed("template", backoffLimit=COUNT, template=closed("spec", spec=_ENDING))
+            ),
+        ),
+    ),
+    "Job": closed(
+        "apiVersion kind metadata spec",
+        apiVersion={"const": "batch/v1"},
+        kind={"const": "Job"},
+        metadata=_NAMED,
+        spec=closed("template", backoffLimit=COUNT, template=_labelled(_ENDING)),
+    ),
+    "Deployment": closed(
+        "apiVersion kind metadata spec",
+        apiVersion={"const": "apps/v1"},
+        kind={"const": "Deployment"},
+        metadata=_NAMED,
+        spec=closed("selector template", replicas=COUNT, selector=_SELECTOR, template=_labelled(_POD)),
+    ),
+    "Service": closed(
+        "apiVersion kind metadata spec",
+        apiVersion={"const": "v1"},
+        kind={"const": "Service"},
+        metadata=_NAMED,
+        spec=closed("selector ports", selector=_LABELS, ports=listed(closed("port", port=COUNT))),
+    ),
+    "NetworkPolicy": closed(
+        "apiVersion kind metadata spec",
+        apiVersion={"const": "networking.k8s.io/v1"},
+        kind={"const": "NetworkPolicy"},
+        metadata=_NAMED,
+        spec=closed(
+            "podSelector policyTypes",
+            podSelector=_SELECTOR,
+            policyTypes=listed({"enum": ["Ingress", "Egress"]}),
+            ingress=listed({"type": "object", "properties": {"from": listed(closed("", podSelector=_SELECTOR))}}),
         ),
     ),
     "PersistentVolumeClaim": closed(

@@ -39,6 +39,53 @@ def test_the_cron_job_fits_the_schema_of_kubernetes() -> None:
         jsonschema.validate(document, SCHEMAS[document["kind"]])
 
 
+def cluster() -> dict[tuple[str, str], dict[str, Any]]:
+    """The documents of the Dask cluster by kind and name."""
+    documents = list(yaml.safe_load_all((ROOT / "ops" / "dask-cluster.yaml").read_text()))
+    return {(document["kind"], document["metadata"]["name"]): document for document in documents}
+
+
+def pod_of(kind: str, name: str) -> dict[str, Any]:
+    return cluster()[kind, f"sync-profiles-{name}"]["spec"]["template"]
+
+
+def test_the_dask_cluster_fits_the_schema_of_kubernetes() -> None:
+    documents = cluster()
+    kinds = [kind for kind, _ in documents]
+    assert kinds == ["Deployment", "Service", "Deployment", "Job", "NetworkPolicy"]
+    for document in documents.values():
+        jsonschema.validate(document, SCHEMAS[document["kind"]])
+
+
+def test_the_parts_of_the_dask_cluster_find_each_other_and_nobody_else_finds_them() -> None:
+    service = cluster()["Service", "sync-profiles-scheduler"]["spec"]
+    scheduler, workers, backfill = (
+        pod_of("Deployment", "scheduler"),
+        pod_of("Deployment", "workers"),
+        pod_of("Job", "backfill"),
+    )
+    assert service["selector"].items() <= scheduler["metadata"]["labels"].items()
+    for name, pod in (("scheduler", scheduler), ("workers", workers)):
+        selector = cluster()["Deployment", f"sync-profiles-{name}"]["spec"]["selector"]["matchLabels"]
+        assert selector.items() <= pod["metadata"]["labels"].items()
+    policy = cluster()["NetworkPolicy", "sync-profiles-cluster"]["spec"]
+    (allowed,) = policy["ingress"][0]["from"]
+    assert policy["podSelector"] == allowed["podSelector"]
+    for pod in (scheduler, workers, backfill):
+        assert policy["podSelector"]["matchLabels"].items() <= pod["metadata"]["labels"].items()
+    address = f"tcp://sync-profiles-scheduler:{service['ports'][0]['port']}"
+    assert address in workers["spec"]["containers"][0]["command"]
+    assert address in backfill["spec"]["containers"][0]["command"]
+
+
+def test_only_who_needs_the_secrets_has_them() -> None:
+    scheduler = pod_of("Deployment", "scheduler")["spec"]["containers"][0]
+    workers = pod_of("Deployment", "workers")["spec"]["containers"][0]
+    backfill = pod_of("Job", "backfill")["spec"]["containers"][0]
+    assert "envFrom" not in scheduler
+    assert workers["envFrom"] == backfill["envFrom"] == [{"secretRef": {"name": "sync-profiles"}}]
+
+
 def test_a_key_that_kubernetes_does_not_know_is_seen() -> None:
     document = next(yaml.safe_load_all((ROOT / "cron" / "cronjob.yaml").read_text()))
     document["spec"]["concurencyPolicy"] = document["spec"].pop("concurrencyPolicy")

@@ -21,7 +21,7 @@ class Pages:
         self.read_pages = 0
         self.closed = threading.Event()
 
-    def pages(self, plan):
+    def pages(self, plan, part=None):
         try:
             for number in range(self.count):
                 self.read_pages += 1
