@@ -200,7 +200,8 @@ def test_a_run_whose_lease_was_taken_over_writes_nothing_more(database: LiveData
         assert (state.known_count(), state.watermark()) == (0, None)
 
 
-def test_a_run_that_lost_its_session_writes_nothing_more(database: LiveDatabase, opened: ExitStack) -> None:
+@pytest.mark.parametrize("first", ["settle", "move_watermark"])
+def test_a_run_that_lost_its_session_writes_nothing_more(database: LiveDatabase, opened: ExitStack, first: str) -> None:
     """The lock hangs on the connection that writes, which is never opened anew."""
     store = store_of(database.url, opened)
     state, lock = store.sync("users"), store.lock("users")
@@ -209,9 +210,10 @@ def test_a_run_that_lost_its_session_writes_nothing_more(database: LiveDatabase,
     database.execute(
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'sync-profiles state'"
     )
-    for _ in range(2):
+    writes = [lambda: state.settle(SETTLEMENT, NOW), lambda: state.move_watermark(Watermark("full"))]
+    for write in writes if first == "settle" else reversed(writes):
         with pytest.raises(TemporaryError, match="connection"):
-            state.settle(SETTLEMENT, NOW)
+            write()
     lock.release()
     other = store_of(database.url, opened)
     again = other.lock("users")

@@ -96,7 +96,7 @@ class Database:
 
     def close(self) -> None:
         """Close the connection, lost or not."""
-        with contextlib.suppress(sa.exc.DBAPIError, psycopg2.Error):
+        with contextlib.suppress(sa.exc.SQLAlchemyError, psycopg2.Error):
             self._connection.close()
             self._engine.dispose()
 
@@ -131,7 +131,7 @@ class Database:
                 self._connection.exec_driver_sql("COMMIT")
             except BaseException:
                 self._shapes.clear()
-                with contextlib.suppress(sa.exc.DBAPIError):
+                with contextlib.suppress(sa.exc.SQLAlchemyError):  # a connection that is lost has rolled back
                     self._connection.exec_driver_sql("ROLLBACK")
                 raise
 
