@@ -226,14 +226,14 @@ def test_a_worker_of_a_run_that_is_over_writes_nothing_more(url: str, opened: Ex
     store = store_of(url, opened)
     state = store.sync("users")
     begun = state.begin_run("first", NOW)
-    worker = store_of(url, opened).sync("users", part=3)
-    worker.join_run(begun.number)
+    worker = store_of(url, opened).sync("users")
+    worker.begin_part(begun.number, 3, 0)
     worker.settle(SETTLEMENT, NOW)
     state.begin_run("second", NOW)
     with pytest.raises(FencedError):
         worker.settle(SETTLEMENT, NOW)
     with pytest.raises(FencedError):
-        worker.join_run(begun.number)
+        worker.begin_part(begun.number, 3, 0)
     assert store.reader("users").known_count() == 1
 
 

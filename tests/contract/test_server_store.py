@@ -14,12 +14,14 @@ import sqlalchemy as sa
 from servers import LiveDatabase, Servers, labels
 from summaries import a_summary
 
-from sync_profiles.core.types import Acknowledged, InFlight, Settlement
+from sync_profiles.core.spreading import Board, Cut
+from sync_profiles.core.types import Acknowledged, BlockPart, InFlight, KeyPart, Settlement, Watermark
 from sync_profiles.errors import AccessError, ConfigError, FencedError, GuardStop, StateError, TemporaryError
 from sync_profiles.state.postgres import schema
 from sync_profiles.state.postgres.arrays import bytes_array, number_array, text_array
 from sync_profiles.state.postgres.database import Database
 from sync_profiles.state.postgres.store import ServerStore, open_server_store
+from sync_profiles.state.postgres.sync import ServerState
 from sync_profiles.state.store import leave_run, open_store, start_over, state_facts
 
 NOW = 1_700_000_000.0
@@ -259,8 +261,8 @@ def test_parts_write_the_same_run_and_count_together(database: LiveDatabase, ope
 
     def work(part: int) -> None:
         try:
-            state = store_of(database.url, opened).sync("users", part=part)
-            state.join_run(number)
+            state = store_of(database.url, opened).sync("users")
+            state.begin_part(number, part, 0)
             for start in range(0, 300, 50):
                 keys = [f"{part}-{key:03}" for key in range(start, start + 50)]
                 state.settle(acks(*keys, *[f"both-{key:03}" for key in range(start, start + 10)]), NOW)
@@ -287,54 +289,78 @@ def test_parts_write_the_same_run_and_count_together(database: LiveDatabase, ope
 def test_what_a_part_had_in_flight_is_its_own(database: LiveDatabase, opened: ExitStack) -> None:
     store = store_of(database.url, opened)
     run = store.sync("users").begin_run("first", NOW).number
+
+    def begun(part: int) -> ServerState:
+        state = store.sync("users")
+        state.begin_part(run, part, 0)
+        return state
+
     for part, key in ((1, "a"), (2, "b")):
-        state = store.sync("users", part=part)
-        assert state.join_run(run).interrupted == 0
-        state.settle(Settlement(dispatched=[InFlight(1, (make.outgoing(key),))]), NOW)
-    assert store.sync("users", part=1).join_run(run).interrupted == 1
+        begun(part).settle(Settlement(dispatched=[InFlight(1, (make.outgoing(key),))]), NOW)
+    begun(1)
     assert set(store.reader("users").waiting(["a", "b"])) == {"a"}
+    begun(1)
     assert store.sync("users").begin_run("second", NOW).interrupted == 1
     assert set(store.reader("users").waiting(["a", "b"])) == {"a", "b"}
 
 
-def test_parts_that_are_done_stay_done_for_the_backfill_that_is_continued(
+def a_cut(forced_since: int = 1) -> Cut:
+    watermark = Watermark("cursor", "2026-11-24 10:00:00")
+    return Cut(forced_since, "mapping", watermark, (BlockPart(0, 99, "f"), KeyPart(None, "7"), KeyPart("7")))
+
+
+def test_parts_that_are_done_stay_done_for_as_long_as_the_cut_is_kept(
     database: LiveDatabase, opened: ExitStack
 ) -> None:
     store = store_of(database.url, opened)
 
-    def begun(forced: str | None, *, restart: bool = False) -> set[int]:
-        state = store.sync("users")
-        state.begin_run("run", NOW, forced=forced, restart=restart)
-        return set(state.parts_done())
-
     def done(part: int) -> None:
-        run = database.scalar("SELECT last_number FROM sync_profiles.sync")
-        since = database.scalar("SELECT coalesce(forced_since, 0) FROM sync_profiles.sync WHERE forced IS NOT NULL")
-        state = store.sync("users", part=part)
-        assert state.join_run(run, since).forced_since == since
+        state = store.sync("users")
+        state.begin_part(run, part, run)
         state.finish_part({"sent": part})
         state.finish_part({"sent": 99})
 
-    assert begun("all") == set()
-    done(1)
-    assert begun("all") == {1}
-    done(2)
-    assert begun(None) == set(), "an hourly run in between has parts of its own"
-    assert begun("all") == {1, 2}
     state = store.sync("users")
-    run = state.begin_run("last", NOW, forced="all")
+    assert state.cut() is None
+    run = state.begin_run("first", NOW, forced="all").number
+    state.keep_cut(a_cut())
+    done(1)
+    run = state.begin_run("an hourly one in between", NOW).number
+    assert (store.sync("users").cut(), dict(state.parts_done())) == (a_cut(), {1: {"sent": 1}})
+    run = state.begin_run("the same again", NOW, forced="all").number
+    done(2)
     assert dict(state.parts_done()) == {1: {"sent": 1}, 2: {"sent": 2}}
-    state.finish_run(a_summary(), forced_done=True)
-    assert run.forced_since == 1
-    assert begun("all") == set()
-    done(3)
-    assert begun("all", restart=True) == set()
-    assert begun("other") == set()
+    state.keep_cut(a_cut(2))
+    assert (state.cut(), dict(state.parts_done())) == (a_cut(2), {})
+    done(2)
+    state.keep_cut(None)
+    assert (state.cut(), dict(state.parts_done())) == (None, {})
+    state.keep_cut(a_cut())
+    store.sync("users").reset()
+    assert state.cut() is None
+
+
+def test_workers_hear_of_halvings_and_of_a_stop_on_the_board(database: LiveDatabase, opened: ExitStack) -> None:
+    store = store_of(database.url, opened)
+    first, one, two = (store.sync("users") for _ in range(3))
+    run = first.begin_run("first", NOW).number
+    one.begin_part(run, 1, 0)
+    two.begin_part(run, 2, 0)
+    assert one.look(0) == Board()
+    assert one.look(0, halve=True) == Board(1)
+    assert two.look(0, halve=True) == Board(1), "both heard of the same overload"
+    assert two.look(1, halve=True) == Board(2)
+    first.ask_stop("SIGTERM")
+    first.ask_stop("failure")
+    assert one.look(2) == Board(2, "SIGTERM")
+    first.begin_run("second", NOW)
+    assert first.look(0) == Board()
+    assert one.look(2).stop == "failure", "another run has begun"
 
 
 def test_a_run_that_does_not_exist_cannot_be_joined(database: LiveDatabase, opened: ExitStack) -> None:
     with pytest.raises(FencedError):
-        store_of(database.url, opened).sync("users", part=1).join_run(5)
+        store_of(database.url, opened).sync("users").begin_part(5, 1, 0)
 
 
 # --- arrays --------------------------------------------------------------------------------------------------------

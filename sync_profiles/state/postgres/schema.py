@@ -36,9 +36,11 @@ _TABLES = {
     "inflight": """
         sync_id integer NOT NULL, part integer NOT NULL, number integer NOT NULL, profiles bytea NOT NULL,
         PRIMARY KEY (sync_id, part, number)""",
+    "cut": "sync_id integer PRIMARY KEY, parts text NOT NULL",
     "part": """
-        sync_id integer NOT NULL, since integer NOT NULL, part integer NOT NULL, run integer NOT NULL,
-        done_at double precision NOT NULL, counts text NOT NULL, PRIMARY KEY (sync_id, since, part)""",
+        done_at double precision NOT NULL, sync_id integer NOT NULL, part integer NOT NULL, run integer NOT NULL,
+        counts text NOT NULL, PRIMARY KEY (sync_id, part)""",
+    "board": "sync_id integer PRIMARY KEY, run integer NOT NULL, halvings integer NOT NULL DEFAULT 0, stop text",
     "run": """
         started_at double precision NOT NULL, sync_id integer NOT NULL, number integer NOT NULL, run_id text NOT NULL,
         outcome text, summary text, PRIMARY KEY (sync_id, number)""",

@@ -29,8 +29,8 @@ class ServerStore(Store):
         super().__init__(database, now)
         self._url = url
 
-    def sync(self, name: str, part: int = 0) -> ServerState:
-        """The state of one sync, or of one part of its runs, to be written; begun now if there is none."""
+    def sync(self, name: str) -> ServerState:
+        """The state of one sync, to be written; begun now if there is none."""
         number = self._number(name)
         if number is None:
             with self._database.writing((schema.MIGRATING, ())) as connection:
@@ -40,7 +40,7 @@ class ServerStore(Store):
                     connection.exec_driver_sql(f"CREATE SEQUENCE {schema.ordinals(made)} MINVALUE 0 START 0")
             number = self._number(name)
             assert number is not None, "it was written just now"  # noqa: S101 - narrows the type
-        return ServerState(self._database, Place(number, part), self._now)
+        return ServerState(self._database, Place(number, 0), self._now)
 
     def reader(self, name: str) -> ServerReader:
         """The state of one sync, to be looked at; empty if there is none."""

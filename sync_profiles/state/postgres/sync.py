@@ -8,6 +8,7 @@ from contextlib import AbstractContextManager
 import msgspec
 import sqlalchemy as sa
 
+from sync_profiles.core.spreading import Board, Cut
 from sync_profiles.core.types import Acknowledged, Settlement
 from sync_profiles.state import inflight, schema
 from sync_profiles.state.postgres import statements
@@ -34,7 +35,6 @@ class ServerState(ServerReader, Runs[Database]):
         self._place = place
         self._now = now
         self._number = 0
-        self._since = 0
 
     def _writing(self) -> AbstractContextManager[sa.Connection]:
         return self._database.writing(self._fence())
@@ -45,45 +45,87 @@ class ServerState(ServerReader, Runs[Database]):
     # --- a run -------------------------------------------------------------------------------------------------
 
     def begin_run(self, run: str, started_at: float, *, forced: str | None = None, restart: bool = False) -> Begun:
-        """As ``Runs.begin_run``, for all parts; parts that are done stay so for the backfill that is continued."""
+        """As ``Runs.begin_run``, for all parts, with an empty board."""
         self._number = 0
         begun = super().begin_run(run, started_at, forced=forced, restart=restart)
-        self._since = begun.forced_since or begun.number
         with self._writing() as connection:
             connection.exec_driver_sql(
-                f"DELETE FROM {SCHEMA}.part p USING {SCHEMA}.sync s WHERE p.sync_id = %s AND s.id = p.sync_id"
-                " AND NOT (s.forced IS NOT NULL AND p.since = s.forced_since)",
-                (self._sync_id,),
+                f"INSERT INTO {SCHEMA}.board (sync_id, run) VALUES (%s, %s) ON CONFLICT (sync_id)"
+                " DO UPDATE SET run = excluded.run, halvings = 0, stop = NULL",
+                (self._sync_id, begun.number),
             )
         return begun
 
-    def join_run(self, number: int, forced_since: int = 0) -> Begun:
-        """Write this part of a run that another process began and still holds the lock of.
+    # --- a run of several processes ------------------------------------------------------------------------------
 
-        What a dead process had in flight of this part is turned into pending rows. Raises ``FencedError`` when the
-        run is not the last any more.
+    def begin_part(self, run: int, part: int, forced_since: int) -> None:  # noqa: ARG002 - part of the port
+        """Go on with a run that another process began and holds the lock of, as the one that does ``part``.
+
+        What an earlier attempt at the part left in flight becomes pending rows. Raises ``FencedError`` when the run is
+        not the last any more.
         """
-        self._number, self._since = number, forced_since or number
+        self._place, self._number = Place(self._sync_id, part), run
         with self._writing() as connection:
-            return Begun(number, forced_since, self._revive(connection))
+            self._revive(connection)
 
     def finish_part(self, counts: Mapping[str, int]) -> None:
-        """Remember that this part is done, and what was counted in it."""
+        """Remember that this part of the cut is done, and what was counted in it."""
         text = msgspec.json.encode(counts).decode()
         with self._writing() as connection:
-            row = (self._sync_id, self._since, self._place.part, self._number)
             connection.exec_driver_sql(
-                f"INSERT INTO {SCHEMA}.part (sync_id, since, part, run, done_at, counts)"
-                " VALUES (%s, %s, %s, %s, %s, %s) ON CONFLICT (sync_id, since, part) DO NOTHING",
-                (*row, self._now(), text),
+                f"INSERT INTO {SCHEMA}.part (sync_id, part, run, done_at, counts) VALUES (%s, %s, %s, %s, %s)"
+                " ON CONFLICT (sync_id, part) DO NOTHING",
+                (*self._place, self._number, self._now(), text),
             )
 
     def parts_done(self) -> Mapping[int, Mapping[str, int]]:
-        """The parts of this run, or of the backfill that it continues, that are done, each with its counts."""
-        query = f"SELECT part, counts FROM {SCHEMA}.part WHERE sync_id = %s AND since = %s"
+        """The parts of the cut that are done, each with its counts."""
+        query = f"SELECT part, counts FROM {SCHEMA}.part WHERE sync_id = %s"
         with self._database.reading() as connection:
-            found = connection.exec_driver_sql(query, (self._sync_id, self._since)).all()
+            found = connection.exec_driver_sql(query, (self._sync_id,)).all()
         return {part: msgspec.json.decode(counts, type=dict[str, int]) for part, counts in found}
+
+    def cut(self) -> Cut | None:
+        """What ``keep_cut`` kept last."""
+        query = f"SELECT parts FROM {SCHEMA}.cut WHERE sync_id = %s"
+        with self._database.reading() as connection:
+            text = connection.exec_driver_sql(query, (self._sync_id,)).scalar_one_or_none()
+            return msgspec.json.decode(text, type=Cut) if text is not None else None
+
+    def keep_cut(self, cut: Cut | None) -> None:
+        """Remember into which parts a backfill is cut, none of them done yet; None: it has ended."""
+        with self._writing() as connection:
+            self._drop_cut(connection)
+            if cut is not None:
+                text = msgspec.json.encode(cut).decode()
+                query = f"INSERT INTO {SCHEMA}.cut (sync_id, parts) VALUES (%s, %s)"
+                connection.exec_driver_sql(query, (self._sync_id, text))
+
+    def _drop_cut(self, connection: sa.Connection) -> None:
+        for table in ("cut", "part"):
+            connection.exec_driver_sql(f"DELETE FROM {SCHEMA}.{table} WHERE sync_id = %s", (self._sync_id,))
+
+    def look(self, halvings: int, *, halve: bool = False) -> Board:
+        """The board of the run; ``halve`` adds one halving, unless somebody did since there were ``halvings``.
+
+        Whose run is not the last any more is told to stop.
+        """
+        if halve:
+            with self._writing() as connection:
+                connection.exec_driver_sql(
+                    f"UPDATE {SCHEMA}.board SET halvings = halvings + 1 WHERE sync_id = %s AND halvings = %s",
+                    (self._sync_id, halvings),
+                )
+        query = f"SELECT halvings, stop FROM {SCHEMA}.board WHERE sync_id = %s AND %s IN (0, run)"
+        with self._database.reading() as connection:
+            found = connection.exec_driver_sql(query, (self._sync_id, self._number)).one_or_none()
+        return Board(*found) if found is not None else Board(halvings, "failure")
+
+    def ask_stop(self, cause: str) -> None:
+        """Write on the board that everybody is to end."""
+        with self._writing() as connection:
+            query = f"UPDATE {SCHEMA}.board SET stop = coalesce(stop, %s) WHERE sync_id = %s"
+            connection.exec_driver_sql(query, (cause, self._sync_id))
 
     def _revive(self, connection: sa.Connection) -> int:
         table = schema.inflight
@@ -102,6 +144,7 @@ class ServerState(ServerReader, Runs[Database]):
 
     def _forget_profiles(self, connection: sa.Connection) -> None:
         self._drop(connection, *_OF_PROFILES)
+        self._drop_cut(connection)
         connection.exec_driver_sql(f"DELETE FROM {SCHEMA}.tally WHERE sync_id = %s", (self._sync_id,))
 
     def reset(self) -> None:
