@@ -237,6 +237,22 @@ def test_a_worker_of_a_run_that_is_over_writes_nothing_more(url: str, opened: Ex
     assert store.reader("users").known_count() == 1
 
 
+def test_a_worker_whose_part_another_one_does_writes_nothing_more(url: str, opened: ExitStack) -> None:
+    """What it had asked the server for before it died may be done after the other one has begun."""
+    store = store_of(url, opened)
+    run = store.sync("users").begin_run("first", NOW).number
+    dead, other, neighbour = (store_of(url, opened).sync("users") for _ in range(3))
+    dead.begin_part(run, 3, 0)
+    neighbour.begin_part(run, 4, 0)
+    other.begin_part(run, 3, 0)
+    with pytest.raises(FencedError):
+        dead.settle(SETTLEMENT, NOW)
+    assert store.reader("users").known_count() == 0
+    other.settle(SETTLEMENT, NOW)
+    neighbour.settle(SETTLEMENT, NOW)
+    assert store.reader("users").known_count() == 1
+
+
 def test_a_run_that_goes_on_after_a_reset_is_fenced_off(database: LiveDatabase, opened: ExitStack) -> None:
     state, other = store_of(database.url, opened).sync("users"), store_of(database.url, opened).sync("users")
     state.begin_run("first", NOW)

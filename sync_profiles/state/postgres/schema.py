@@ -40,6 +40,8 @@ _TABLES = {
     "part": """
         done_at double precision NOT NULL, sync_id integer NOT NULL, part integer NOT NULL, run integer NOT NULL,
         counts text NOT NULL, PRIMARY KEY (sync_id, part)""",
+    "attempt": """
+        sync_id integer NOT NULL, part integer NOT NULL, number integer NOT NULL, PRIMARY KEY (sync_id, part)""",
     "board": "sync_id integer PRIMARY KEY, run integer NOT NULL, halvings integer NOT NULL DEFAULT 0, stop text",
     "run": """
         started_at double precision NOT NULL, sync_id integer NOT NULL, number integer NOT NULL, run_id text NOT NULL,

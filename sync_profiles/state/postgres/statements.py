@@ -22,20 +22,35 @@ class Place(NamedTuple):
     part: int
 
 
-def fence(sync_id: int, number: int, locked_pid: int | None) -> Statement:
+def fence(place: Place, number: int, locked_pid: int | None, attempt: int = 0) -> Statement:
     """Fails (division by zero) unless run ``number`` (0: none was begun) is the sync's last and its lock is not lost.
 
-    Whoever begins another run waits for the transactions that passed here, and none passes here afterwards. A lock
-    that hangs on a session is there as long as that very server process answers; a lease as long as it says.
+    Whoever begins another run, or a part once more, waits for the transactions that passed here, and none passes here
+    afterwards: what a dead process had asked the server for may still be done. A lock that hangs on a session is there
+    as long as that very server process answers; a lease as long as it says.
     """
+    sync_id, part = place
+    joined = f" JOIN {SCHEMA}.attempt a ON a.sync_id = s.id AND a.part = %s AND a.number = %s" if part else ""
     return (
         (
-            f"SELECT 1 / count(*) FROM (SELECT FROM {SCHEMA}.sync s WHERE s.id = %s AND %s IN (0, s.last_number)"
-            " AND coalesce(%s = pg_catalog.pg_backend_pid(), true)"
+            f"SELECT 1 / count(*) FROM (SELECT FROM {SCHEMA}.sync s{joined} WHERE s.id = %s"
+            " AND %s IN (0, s.last_number) AND coalesce(%s = pg_catalog.pg_backend_pid(), true)"
             f" AND NOT EXISTS (SELECT FROM {SCHEMA}.holder h WHERE h.sync = s.name"
-            f" AND h.until < pg_catalog.now() + interval '{LEASE_LEFT_S} s') FOR SHARE OF s) AS ours"
+            f" AND h.until < pg_catalog.now() + interval '{LEASE_LEFT_S} s')"
+            f" FOR SHARE OF {'s, a' if part else 's'}) AS ours"
         ),
-        (sync_id, number, locked_pid),
+        (*((part, attempt) if part else ()), sync_id, number, locked_pid),
+    )
+
+
+def attempted(place: Place) -> Statement:
+    """One more attempt at a part; gives its number."""
+    return (
+        (
+            f"INSERT INTO {SCHEMA}.attempt AS a (sync_id, part, number) VALUES (%s, %s, 1)"
+            " ON CONFLICT (sync_id, part) DO UPDATE SET number = a.number + 1 RETURNING number"
+        ),
+        place,
     )
 
 

@@ -34,13 +34,13 @@ class ServerState(ServerReader, Runs[Database]):
         super().__init__(database, place.sync_id)
         self._place = place
         self._now = now
-        self._number = 0
+        self._number = self._attempt = 0
 
     def _writing(self) -> AbstractContextManager[sa.Connection]:
         return self._database.writing(self._fence())
 
     def _fence(self) -> Statement:
-        return statements.fence(self._sync_id, self._number, self._database.locked_pid)
+        return statements.fence(self._place, self._number, self._database.locked_pid, self._attempt)
 
     # --- a run -------------------------------------------------------------------------------------------------
 
@@ -64,8 +64,10 @@ class ServerState(ServerReader, Runs[Database]):
         What an earlier attempt at the part left in flight becomes pending rows. Raises ``FencedError`` when the run is
         not the last any more.
         """
-        self._place, self._number = Place(self._sync_id, part), run
-        with self._writing() as connection:
+        place = Place(self._sync_id, part)
+        with self._database.writing(statements.fence(Place(self._sync_id, 0), run, None)) as connection:
+            self._attempt = connection.exec_driver_sql(*statements.attempted(place)).scalar_one()
+            self._place, self._number = place, run
             self._revive(connection)
 
     def finish_part(self, counts: Mapping[str, int]) -> None:
@@ -128,6 +130,9 @@ class ServerState(ServerReader, Runs[Database]):
             connection.exec_driver_sql(query, (cause, self._sync_id))
 
     def _revive(self, connection: sa.Connection) -> int:
+        if not self._place.part:
+            # What a former run has passed the fence with is waited for: batches may be among it.
+            connection.exec_driver_sql(f"SELECT FROM {SCHEMA}.sync WHERE id = %s FOR UPDATE", (self._sync_id,))
         table = schema.inflight
         query = f"SELECT profiles FROM {SCHEMA}.inflight WHERE sync_id = %s AND %s IN (0, part) ORDER BY part, number"
         blobs = connection.exec_driver_sql(query, self._place).scalars().all()
