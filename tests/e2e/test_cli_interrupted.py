@@ -66,6 +66,14 @@ def test_told_to_stop_at_any_stage_what_was_acknowledged_is_never_sent_again(eve
     interrupt_every_stage(everywhere, signal.SIGTERM, 12_000)
 
 
+@pytest.mark.proof
+@pytest.mark.parametrize(("number", "rows"), [(signal.SIGKILL, 20_000), (signal.SIGTERM, 12_000)])
+def test_interrupted_at_any_stage_with_the_state_on_a_server_it_goes_on(
+    server_place: Workplace, number: signal.Signals, rows: int
+) -> None:
+    interrupt_every_stage(server_place, number, rows)
+
+
 def test_ctrl_c_is_as_orderly(place: Workplace) -> None:
     interrupt_every_stage(place, signal.SIGINT, 12_000)
 
