@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 from benchmarks.cases import (
     CASES,
     NAIVE,
-    SLOW_CONCURRENCY,
     Bench,
     Case,
     Cost,
@@ -68,9 +67,9 @@ def report(costs: dict[Case, list[Cost]], label: str, rows: int, repeat: int) ->
     for case, found in costs.items():
         if case.name == "first-server":
             lines.append(f"state in PostgreSQL: {_median(found, lambda cost: cost.state_bytes) / rows:.0f} bytes a row")
-        if case.delay_ms:
+        if case.delay_ms or case.name.startswith("workers"):
             rate = rows / _median(found, lambda cost: cost.wall_s)
-            lines.append(f"{case.title}, {SLOW_CONCURRENCY} at a time: {rate:,.0f} profiles/s")
+            lines.append(f"{case.title}: {rate:,.0f} profiles/s")
         if case.storm_s:
             refused, again_s = _median(found, lambda cost: cost.refused), _median(found, lambda cost: cost.recovered_s)
             lines.append(

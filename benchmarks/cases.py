@@ -120,7 +120,15 @@ CASES = (
     Case("xmin", "xmin run, nothing changed", (*PRODUCT, "run"), "1.0 s, then 0.5 s", detect="xmin"),
     Case("xmin-changed", "xmin run, 1 % changed", (*PRODUCT, "run"), "0.10", detect="xmin", touched=0.01),
     Case("backfill", "backfill, all sent", (*PRODUCT, "backfill"), SENT_ALL, sends_all=True),
-    Case("slow", "first run, 200 ms", (*PRODUCT, "run"), "60,000/s", "nothing", sends_all=True, delay_ms=SLOW_DELAY_MS),
+    Case(
+        "slow",
+        f"first run, 200 ms, {SLOW_CONCURRENCY} at once",
+        (*PRODUCT, "run"),
+        "60,000/s",
+        "nothing",
+        sends_all=True,
+        delay_ms=SLOW_DELAY_MS,
+    ),
     Case(
         "storm",
         f"first run, 200 ms, 429 for {STORM_S} s",
@@ -141,6 +149,18 @@ CASES = (
         server_state=True,
     ),
     Case("full-server", "full pass, state in PostgreSQL", (*PRODUCT, "run", "--full"), "", server_state=True),
+    *(
+        Case(
+            f"workers-{workers}",
+            f"backfill, {workers} process{'es' if workers > 1 else ''}, state there",
+            (*PRODUCT, "backfill", "--workers", str(workers)),
+            "",
+            "nothing",
+            sends_all=True,
+            server_state=True,
+        )
+        for workers in (1, 2)
+    ),
     Case("help", "--help", (*PRODUCT, "--help"), "0.1 s", "nothing"),
 )
 
