@@ -11,7 +11,7 @@ import contextlib
 import json
 import random
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from world_mixpanel import SimulatedMixpanel
 from world_oracle import History, Oracle, Wishes
 from world_requests import Schedule
 from world_source import MODEL, SimulatedSource
-from world_state import FileStore, MemoryStore, WatchedState
+from world_state import FileStore, MemoryStore, ServerStore, WatchedState
 from world_table import Table
 from world_writers import Habits, Writers
 
@@ -78,9 +78,14 @@ class FreeLock:
 
 
 class World:
-    """Everything of one seed. ``crash_at``: the step (from 1) of the first run that is its last, for a sweep."""
+    """Everything of one seed. ``crash_at``: the step (from 1) of the first run that is its last, for a sweep.
 
-    def __init__(self, seed: int, folder: Path | None = None, *, crash_at: int | None = None) -> None:
+    The state is in a file in ``folder``, in the PostgreSQL database at the URL ``server``, or in memory.
+    """
+
+    def __init__(
+        self, seed: int, folder: Path | None = None, *, crash_at: int | None = None, server: str | None = None
+    ) -> None:
         self.seed = seed
         self.rng = random.Random(f"world {seed}")
         self.trace: list[str] = []
@@ -101,7 +106,12 @@ class World:
             records_max=self.rng.choice((None, None, 6)),
         )
         self.mixpanel.doubted = self._doubt
-        self.store: Any = FileStore(folder, self.now) if folder is not None else MemoryStore(self.now)
+        self.store: Any = MemoryStore(self.now)
+        if server is not None:
+            self.store = ServerStore(server, self.now)
+            self.setting = replace(self.setting, lost_tail=False)
+        elif folder is not None:
+            self.store = FileStore(folder, self.now)
         self.dead = False
         self.crash_at = crash_at
         self.crash_in: int | None = None

@@ -1,4 +1,4 @@
-"""The state of a simulated world: the real store in a file, or the model in memory; each write is a point to die at."""
+"""The state of a simulated world: the real store, or the model in memory; each write is a point to die at."""
 
 from __future__ import annotations
 
@@ -10,11 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 from fakes import MemoryState
 
 from sync_profiles.core.types import DistinctId, Identity, RunSummary, Settlement, Watermark
 from sync_profiles.state import database
-from sync_profiles.state.store import Store, open_store
+from sync_profiles.state.postgres.database import SCHEMA
+from sync_profiles.state.store import Store, open_store, start_over
 
 SYNC = "users"
 
@@ -74,6 +76,48 @@ class FileStore:
             return list(connection.iterdump())
         finally:
             connection.close()
+
+
+class ServerStore:
+    """The real store in an empty PostgreSQL database. What was committed there is not lost with the process."""
+
+    def __init__(self, url: str, now: Callable[[], float]) -> None:
+        self._url = url
+        self._now = now
+        self._store: Store | None = None
+        start_over(url, now=now)
+
+    def open(self) -> Any:
+        self._store = open_store(self._url, now=self._now)
+        return self._store.sync(SYNC)
+
+    def reader(self) -> Any:
+        self._store = open_store(self._url, now=self._now, read_only=True)
+        return self._store.reader(SYNC)
+
+    def close(self) -> None:
+        if self._store is not None:
+            self._store.close()
+            self._store = None
+
+    def image(self) -> None:
+        """Nobody can set a server back unseen."""
+
+    def die(self, image: Any = None) -> None:
+        assert image is None
+        self.close()
+
+    def dump(self) -> Any:
+        """Everything that is remembered."""
+        engine = sa.create_engine(self._url)
+        with engine.connect() as connection:
+            tables = sa.inspect(connection).get_table_names(SCHEMA)
+            found = {
+                table: sorted(connection.exec_driver_sql(f"SELECT t::text FROM {SCHEMA}.{table} t").scalars())
+                for table in sorted(tables)
+            }
+        engine.dispose()
+        return found
 
 
 class MemoryStore:
