@@ -11,7 +11,8 @@ from contextlib import closing
 
 import pytest
 import sqlalchemy as sa
-from commands import Outcome, Workplace, wait_until
+from commands import TOKEN, Outcome, Workplace, wait_until
+from discretion import STATE_SECRETS
 from dying import Forks
 from servers import LiveDatabase
 from test_cli_at_once import contend
@@ -99,6 +100,20 @@ def test_check_tells_how_the_state_is_reached(place: Workplace, ran: Ran) -> Non
         level, message = found(ran)["state_place"]
     assert level == "warn"
     assert "pooler" in message
+
+
+def test_the_state_holds_no_value_no_token_and_no_address(
+    place: Workplace, ran: Ran, state_database: LiveDatabase
+) -> None:
+    place.database.execute("UPDATE users SET name = 'u1@example.com', email = 'u2@example.com' WHERE id < 9")
+    place.sandbox.faults.add(Fault("status", code=400, times=3))
+    ran("run", code=None)
+    query = "SELECT string_agg(t::text, ' ') FROM sync_profiles.{} t"
+    tables = ("sync", "holder", "tally", "profile", "shape", "pending", "inflight", "part", "run", "verification")
+    kept = " ".join(str(state_database.scalar(query.format(table))) for table in tables)
+    assert '"plan"' in kept, "it is looked for in what is there"
+    for secret in (*STATE_SECRETS, TOKEN, state_database.url, "example.com", "User ", "free"):
+        assert secret not in kept
 
 
 # --- what goes wrong -----------------------------------------------------------------------------------------------
