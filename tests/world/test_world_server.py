@@ -10,7 +10,7 @@ from servers import Servers, labels
 from test_world import REMEMBERED
 from world_run import World
 
-SEEDS_IN_SHORT = 24
+SEEDS_IN_SHORT = 8
 SEEDS_OF_THE_PROOF = int(os.environ.get("WORLD_SEEDS", "20000")) // 10
 CHUNK = 100
 POINTS_MAX = 400
