@@ -137,9 +137,9 @@ def set_points(points: Points) -> None:
         points.come_by()
         return verdict
 
-    def paging(self: SqlSource, plan: Any) -> Iterator[Any]:
+    def paging(self: SqlSource, plan: Any, part: Any = None) -> Iterator[Any]:
         points.come_by()
-        for page in pages(self, plan):
+        for page in pages(self, plan, part):
             points.come_by()
             yield page
             points.come_by()

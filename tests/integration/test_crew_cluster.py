@@ -40,9 +40,7 @@ def dask(workers: int = 2, *, processes: bool) -> LocalCluster:
         n_workers=workers,
         threads_per_worker=1,
         processes=processes,
-        scheduler_kwargs={"dashboard": False},
-        worker_dashboard_address=None,
-        dashboard_address=None,
+        dashboard_address=":0",
         silence_logs=logging.CRITICAL,
     )
 

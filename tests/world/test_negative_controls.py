@@ -70,12 +70,12 @@ def blind_to(**fields: str) -> Callable[[Patch], None]:
     """A horizon whose ``fields`` always look the same."""
 
     def blind(patch: Patch) -> None:
-        reason = scanplan._horizon_reason
+        reason = scanplan.horizon_reason
 
         def unaware(before: Any, now: Any) -> Any:
             return reason(msgspec.structs.replace(before, **fields), msgspec.structs.replace(now, **fields))
 
-        patch.setattr(scanplan, "_horizon_reason", unaware)
+        patch.setattr(scanplan, "horizon_reason", unaware)
 
     return blind
 
