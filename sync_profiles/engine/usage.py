@@ -37,8 +37,13 @@ class Use(msgspec.Struct, frozen=True):
         return bool(self._holders(row.distinct_id or "") - {row.key})
 
     def is_lost(self, row: PendingRow) -> bool:
-        """Is the profile another's now, so that the key of this removal is not known by it any more?"""
-        return row.key not in self.living or bool(self.owners.get(row.distinct_id or "", set()) - {row.key})
+        """Is the profile another's now, so that the key of this removal is not known by it any more?
+
+        Not where that one has left it too: of two that were sent with one ID the last to leave is to remove it.
+        """
+        distinct_id = row.distinct_id or ""
+        others = self.owners.get(distinct_id, set()) & self.rows.get(distinct_id, set())
+        return row.key not in self.living or bool(others - {row.key})
 
     def leaving(self, row: PendingRow) -> set[Key]:
         """Keys that Mixpanel was given with the ID of this removal and whose row has another one now."""

@@ -60,6 +60,18 @@ _POD = closed(
     containers=listed(_CONTAINER),
     volumes=listed(_VOLUME),
 )
+_FAILING_FOR_GOOD = closed(
+    "rules",
+    rules=listed(
+        closed(
+            "action onExitCodes",
+            action={"enum": ["FailJob", "Ignore", "Count"]},
+            onExitCodes=closed(
+                "operator values", containerName=NAME, operator={"enum": ["In", "NotIn"]}, values=listed(COUNT)
+            ),
+        )
+    ),
+)
 _ENDING = {**_POD, "required": ["containers", "restartPolicy"]}
 
 
@@ -90,7 +102,7 @@ SCHEMAS = {
         apiVersion={"const": "batch/v1"},
         kind={"const": "Job"},
         metadata=_NAMED,
-        spec=closed("template", backoffLimit=COUNT, template=_labelled(_ENDING)),
+        spec=closed("template", backoffLimit=COUNT, podFailurePolicy=_FAILING_FOR_GOOD, template=_labelled(_ENDING)),
     ),
     "Deployment": closed(
         "apiVersion kind metadata spec",

@@ -20,6 +20,7 @@ from cronjob_schema import SCHEMAS
 from prometheus_client.parser import text_string_to_metric_families
 from summaries import finished
 
+from sync_profiles.cli.command import EXIT_CODES
 from sync_profiles.core.events import Waiting
 from sync_profiles.observe.metrics import merged, render
 
@@ -76,6 +77,15 @@ def test_the_parts_of_the_dask_cluster_find_each_other_and_nobody_else_finds_the
     address = f"tcp://sync-profiles-scheduler:{service['ports'][0]['port']}"
     assert address in workers["spec"]["containers"][0]["command"]
     assert address in backfill["spec"]["containers"][0]["command"]
+
+
+def test_a_backfill_is_started_again_only_where_it_goes_on() -> None:
+    """After 65 the backfill is done: another start would send everything once more."""
+    (rule,) = cluster()["Job", "sync-profiles-backfill"]["spec"]["podFailurePolicy"]["rules"]
+    codes = rule["onExitCodes"]
+    assert (rule["action"], codes["operator"]) == ("FailJob", "NotIn")
+    assert set(codes["values"]) & EXIT_CODES.keys() == {75, 143}
+    assert pod_of("Job", "backfill")["spec"]["restartPolicy"] == "Never"
 
 
 def test_only_who_needs_the_secrets_has_them() -> None:

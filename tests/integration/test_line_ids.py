@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 from line import Line, fault
 from servers import LiveDatabase
 
+from sync_profiles.core.types import Acknowledged, Settlement
 from sync_profiles.sandbox.server import Sandbox
+from sync_profiles.state.store import open_store
 
 BY_EMAIL = """
 copy = ["plan"]
@@ -233,3 +236,32 @@ def test_a_deleted_row_is_noticed_by_the_next_run_where_counting_is_cheap(
         line.settings["on_delete"] = '"ignore"'
         line.change("DELETE FROM users WHERE id = 11")
         assert line.run().why == "since the last run"
+
+
+def test_of_two_rows_that_were_sent_with_one_id_the_last_to_leave_removes_it(
+    sqlite_database: LiveDatabase, tmp_path: Path
+) -> None:
+    """They come to it when the ID moves between them while a pass reads; then both leave, and cannot be sent."""
+    with Sandbox() as sandbox:
+        line = Line(sqlite_database, sandbox, tmp_path)
+        line.settings |= {"distinct_id": '"email"', "detect": '"full"', "max_delete": '"100%"', "max_reject": '"100%"'}
+        line.mapping = BY_EMAIL
+        line.table()
+        line.add(6, email="first")
+        line.add(7, email="second")
+        line.run()
+        with closing(open_store(line.state_file, now=line.clock.now)) as store:
+            state = store.sync("users")
+            held = state.known(["7"])["7"]
+            both = Acknowledged("7", "first", held.fingerprint, held.shape)
+            state.settle(Settlement(acknowledged=[both]), line.clock.now())
+        line.change("UPDATE users SET email = 'shared'")
+        line.run()
+        line.later(25)
+        line.run()
+        line.change("DELETE FROM users WHERE id = 6")
+        for _ in range(3):
+            line.later(25)
+            line.run(allow_mass_delete=True)
+        assert "first" not in sandbox.profiles
+        assert "shared" in sandbox.profiles

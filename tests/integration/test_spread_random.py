@@ -32,7 +32,7 @@ from sync_profiles.engine.parts import Division, Sync
 from sync_profiles.sandbox.server import Sandbox
 
 SEEDS = range(3)
-MANY = range(3, 250)
+MANY = range(3, 300)
 
 
 class Mortal:
