@@ -513,7 +513,8 @@ def test_keys_in_order_are_written_at_once_and_those_far_apart_by_the_journal(
             state.settle(Settlement(acknowledged=some), NOW)
             with store._database.reading() as connection:
                 waiting[name] = connection.exec_driver_sql("SELECT count(*) FROM journal").scalar_one()
-        assert waiting == {"in order": 0, "again": 0, "far apart": 3, "beside one in the journal": 8, "elsewhere": 8}
+        # Once the keys are in order again, what leapt out of it is merged.
+        assert waiting == {"in order": 0, "again": 0, "far apart": 3, "beside one in the journal": 8, "elsewhere": 0}
         known = state.known([entry.key for entry in entries])
         assert sorted(known) == [entry.key for entry in entries[:40] + entries[50:55]]
         assert {entry.ordinal for entry in known.values()} == set(range(state.known_count())), "without gaps"

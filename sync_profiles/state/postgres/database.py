@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import msgspec
 import psycopg2  # type: ignore[import-untyped]  # its stubs are a package of their own
@@ -31,6 +31,14 @@ SCHEMA = "sync_profiles"
 
 Statement: TypeAlias = tuple[str, tuple[Any, ...]]
 """SQL with ``%s`` for each of its parameters."""
+
+
+class Place(NamedTuple):
+    """Whose rows they are: the sync, and the part of a run that is done by several processes (0: the run itself)."""
+
+    sync_id: int
+    part: int
+
 
 LOCK_WAIT_S = 30
 """How long a statement waits for somebody else's lock; ours are far shorter."""

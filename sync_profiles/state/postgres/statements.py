@@ -3,23 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
 from sync_profiles.core.types import Key, PendingKind, PendingRow
 from sync_profiles.state.postgres.arrays import bytes_array, number_array, storable, text_array
-from sync_profiles.state.postgres.database import SCHEMA, Statement
+from sync_profiles.state.postgres.database import SCHEMA, Place, Statement
 from sync_profiles.state.postgres.schema import ordinals
 from sync_profiles.state.rows import identity_of
 
 LEASE_LEFT_S = 30
 """A run behind a pooler writes only while its lease lasts this much longer: what it has in flight may then land."""
-
-
-class Place(NamedTuple):
-    """Whose rows they are: the sync, and the part of a run that is done by several processes (0: the run itself)."""
-
-    sync_id: int
-    part: int
 
 
 def fence(place: Place, number: int, locked_pid: int | None, attempt: int = 0) -> Statement:

@@ -10,10 +10,9 @@ import msgspec
 from sync_profiles.core.facts import StateFacts
 from sync_profiles.core.types import RunSummary
 from sync_profiles.state.postgres import schema
-from sync_profiles.state.postgres.database import SCHEMA, Database
+from sync_profiles.state.postgres.database import SCHEMA, Database, Place
 from sync_profiles.state.postgres.lock import ServerLock
 from sync_profiles.state.postgres.reader import ServerReader
-from sync_profiles.state.postgres.statements import Place
 from sync_profiles.state.postgres.sync import ServerState
 from sync_profiles.state.store import NOBODY, Store
 

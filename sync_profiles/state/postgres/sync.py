@@ -13,9 +13,8 @@ from sync_profiles.core.types import Acknowledged, Settlement
 from sync_profiles.state import inflight, schema
 from sync_profiles.state.postgres import statements
 from sync_profiles.state.postgres.arrays import bytes_array, number_array, text_array
-from sync_profiles.state.postgres.database import SCHEMA, Database, Statement
+from sync_profiles.state.postgres.database import SCHEMA, Database, Place, Statement
 from sync_profiles.state.postgres.reader import ServerReader
-from sync_profiles.state.postgres.statements import Place
 from sync_profiles.state.rows import identity, laid_over
 from sync_profiles.state.runs import Begun, Runs
 
