@@ -20,6 +20,7 @@ from commands import Workplace, wait_until, working
 from processes import alive, spawned
 from servers import LiveDatabase, Servers, labels
 
+from sync_profiles.core.cutting import parts_wanted
 from sync_profiles.sandbox.faults import Fault
 
 ROOT = Path(__file__).parents[2]
@@ -90,7 +91,7 @@ def assert_complete(place: Workplace, code: int, said: str, rows: int) -> None:
     sent: Counter[str] = Counter()
     for request in place.sandbox.requests:
         sent.update({record["$distinct_id"] for record in json.loads(request.body or "[]")})
-    assert sum(sent.values()) - rows <= max(rows // 4, 250_000 if rows > 250_000 else 0)
+    assert sum(sent.values()) - rows <= 1.2 * rows / parts_wanted(rows, 2), "more than a part was sent again"
     assert place.run("run", "--json").json["sent"] == 0
 
 
