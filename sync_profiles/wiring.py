@@ -151,7 +151,8 @@ def _parts_and_model(
     mapper = _mapper(config, sync, model, token)
     source = open_source(model, mapper.columns, distinct_id=sync.mapping.distinct_id, extra_where=where)
     identity = _identity(config, sync, database, model, mapper)
-    return Parts(ReadAhead(source), mapper, identity, _policy(sync, model)), model
+    paged = ReadAhead(source, meanwhile=database.dialect.answers_meanwhile)
+    return Parts(paged, mapper, identity, _policy(sync, model)), model
 
 
 def _model(config: Config, sync: SyncConfig, database: Database) -> Model:

@@ -38,7 +38,9 @@ class Cutter:
         """Take profiles; returns the cuts that they closed."""
         ids = [profile.distinct_id for profile in profiles]
         differ = len(set(ids)) == len(ids) and self._ids.isdisjoint(ids)
-        if not differ or len({profile.delete for profile in (*self._open[:1], *profiles)}) > 1:
+        deletes = [profile.delete for profile in profiles].count(True)
+        alike = deletes in (0, len(profiles)) and not (self._open and self._open[0].delete != bool(deletes))
+        if not (differ and alike):
             return self._extend_mixed(profiles)
         return self._extend_alike(profiles, ids)
 

@@ -142,7 +142,7 @@ def _plain_change(profile: Profile, known: Known | None, rules: Rules) -> Change
         return None
     if known.fingerprint == UNCERTAIN:
         return Change(profile, None, "new", known.shape, every_null=True)
-    return Change(profile, known, "again" if forced else "changed", every_null=forced)
+    return Change(profile, known, "again" if forced else "changed", (), forced)
 
 
 def _again(profile: Profile, known: Known | None, row: PendingRow) -> Change:

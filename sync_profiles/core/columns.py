@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Sequence
+from types import NoneType
 from typing import Any, TypeAlias
 
 import msgspec
@@ -65,7 +66,7 @@ def _are_digits(texts: Sequence[str]) -> bool:
 
 def _unpadded(digits: str) -> str:
     """A plain number without the zeros behind its last digit that counts, as in 10.50."""
-    return digits.rstrip("0").rstrip(".") if digits[-1] == "0" and "." in digits else digits
+    return digits.rstrip("0").rstrip(".") if "." in digits else digits
 
 
 def _numbers(values: Values, types: set[type]) -> Values | None:
@@ -80,7 +81,7 @@ def _decimals(values: Values, types: set[type]) -> Values | None:
         return _numbers(values, types)
     if types != {str} or not _are_digits(values):
         return None
-    return list(map(msgspec.Raw, map(_unpadded, values)))
+    return [msgspec.Raw(text if text[-1] != "0" else _unpadded(text)) for text in values]
 
 
 def _server_json(values: Values, types: set[type]) -> Values | None:
@@ -200,8 +201,9 @@ _CONVERSIONS: dict[tuple[Kind, ValueType | None], Convert] = {
 
 # --- what is sent as it is stored ----------------------------------------------------------------------------------
 
-Rewrite: TypeAlias = Callable[[Values], dict[Any, tuple[bytes, bytes]] | None]
-"""Different values, none NULL -> canonical and sent form of those that have two, as JSON; None: look at each row."""
+Forms: TypeAlias = dict[int, tuple[bytes, bytes]]
+Rewrite: TypeAlias = Callable[[Values], Forms | None]
+"""Values, NULLs among them -> by index, canonical and sent form of those that have two, as JSON; None: look at each."""
 
 
 def rewriting(kind: Kind, wanted: ValueType | None) -> Rewrite | None:
@@ -209,29 +211,41 @@ def rewriting(kind: Kind, wanted: ValueType | None) -> Rewrite | None:
     return _REWRITES.get(whole_column(kind, wanted))
 
 
-def _stored_decimals(values: Values) -> dict[Any, tuple[bytes, bytes]] | None:
-    types = set(map(type, values))
+def _stored_decimals(values: Values) -> Forms | None:
+    types = set(map(type, values)) - {NoneType}
     if types <= {int, float}:
         return {}
-    if types != {str} or not _are_digits(values):
+    if types != {str} or not _are_plain(values):
         return None
-    return {text: (_unpadded(text).encode(), text.encode()) for text in values if text[-1] == "0" and "." in text}
+    padded = [index for index, text in enumerate(values) if text and text[-1] == "0" and "." in text]
+    return {index: (_unpadded(values[index]).encode(), values[index].encode()) for index in padded}
 
 
-def _stored_jsons(values: Values) -> dict[Any, tuple[bytes, bytes]] | None:
-    canonical = _json(values, set(map(type, values))) if values else []
+def _are_plain(values: Values) -> bool:
+    """Whether these texts, which are numbers, have neither exponent nor sign but a minus, and none is minus zero."""
+    joined = " ".join(filter(None, values))
+    return not joined.encode().translate(None, b"0123456789.- ") and "-0" not in joined
+
+
+def _stored_jsons(values: Values) -> Forms | None:
+    try:
+        different = list(set(values) - {None})
+    except TypeError:  # lists and the like have no hash
+        return None
+    canonical = _json(different, set(map(type, different))) if different else []
     if canonical is None:
         return None
-    pairs = {text: (bytes(raw), text.encode()) for text, raw in zip(values, canonical, strict=True)}
-    return {text: pair for text, pair in pairs.items() if pair[0] != pair[1]}
+    pairs = {text: (bytes(raw), text.encode()) for text, raw in zip(different, canonical, strict=True)}
+    pairs = {text: pair for text, pair in pairs.items() if pair[0] != pair[1]}
+    return {index: pairs[text] for index, text in enumerate(values) if text in pairs}
 
 
-def _none_of_plain(values: Values) -> dict[Any, tuple[bytes, bytes]] | None:
+def _none_of_plain(values: Values) -> Forms | None:
     """Plain values that carry their own type have one form; a ``Decimal`` or a list among them may have two."""
     return {} if _PLAIN.issuperset(map(type, values)) else None
 
 
-_PLAIN = frozenset((str, int, float, bool))
+_PLAIN = frozenset((str, int, float, bool, NoneType))
 _REWRITES: dict[Convert | None, Rewrite] = {
     _decimals: _stored_decimals,
     _json: _stored_jsons,

@@ -113,8 +113,16 @@ class Composer:
         bodies = filled_in(forms, columns)
         self._check(forms, bodies, columns, refused)
         composed: list[Outgoing | Unmappable] = [
-            Outgoing(profile.key, profile.distinct_id, profile.fingerprint, form.shape, body, len(form.records))
-            for profile, form, body in zip((change.profile for change in changes), forms, bodies, strict=True)
+            Outgoing(
+                (profile := change.profile).key,
+                profile.distinct_id,
+                profile.fingerprint,
+                form.shape,
+                body,
+                len(form.records),
+                form.held and change.known is not None and change.known.fingerprint == profile.fingerprint,
+            )
+            for change, form, body in zip(changes, forms, bodies, strict=True)
         ]
         for index, refusal in refused.items():
             profile = changes[index].profile
@@ -157,7 +165,7 @@ class Composer:
         if not names and (not records or (known is None and not (once or union))):
             # Without a $set, a $set_once or a $union nothing is sure to make a new profile exist.
             records.append(pieces("$set", b"{}"))
-        return Form(tuple(records), joined(records), shape)
+        return Form(tuple(records), joined(records), shape, shape == known)
 
     def _set_jsons(self, changes: Sequence[Change]) -> list[bytes]:
         """The ``$set`` objects as they are sent; nearly always that is their canonical form."""

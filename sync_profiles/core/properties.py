@@ -211,20 +211,15 @@ def _rewritten(name: str, spec: Property, places: Places) -> Callable[[Columns],
         return None
     place, column = places[spec.column]
     label = encode(name) + b":"
-    pairs_of = rewriting(column.kind, spec.type)
-    if pairs_of is None:
+    forms_of = rewriting(column.kind, spec.type)
+    if forms_of is None:
         return None
 
     def rewritten(columns: Columns) -> Rewritten | None:
-        values = columns[place]
-        try:
-            pairs = pairs_of([value for value in set(values) if value is not None])
-        except TypeError:  # lists and the like have no hash
+        forms = forms_of(columns[place])
+        if forms is None:
             return None
-        if pairs is None:
-            return None
-        named = {value: (label + canonical, label + stored) for value, (canonical, stored) in pairs.items()}
-        return {index: named[value] for index, value in enumerate(values) if value in named}
+        return {index: (label + canonical, label + stored) for index, (canonical, stored) in forms.items()}
 
     return rewritten
 

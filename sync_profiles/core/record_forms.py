@@ -18,12 +18,13 @@ ByPlace: TypeAlias = Sequence[Sequence[bytes]]
 class Form(msgspec.Struct, frozen=True, gc=False):
     """How profiles are sent: the pieces of each record, and of the records joined by commas.
 
-    ``shape`` is what a profile of this form holds once it is acknowledged.
+    ``shape`` is what a profile of this form holds once it is acknowledged; ``held``: it did before.
     """
 
     records: tuple[tuple[Piece, ...], ...]
     pieces: tuple[Piece, ...]
     shape: Shape
+    held: bool = False
 
 
 def joined(records: Sequence[tuple[Piece, ...]]) -> tuple[Piece, ...]:

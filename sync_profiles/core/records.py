@@ -22,7 +22,9 @@ Piece: TypeAlias = bytes | Place
 
 ID, SET, SET_ONCE, UNION = range(4)
 
-encode = msgspec.json.Encoder().encode
+_encoder = msgspec.json.Encoder()
+encode = _encoder.encode
+_encode_lines = _encoder.encode_lines
 _ESCAPE = re.compile(rb"\\u(?:0000|[dD][89a-fA-F])")
 _NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 
@@ -49,7 +51,12 @@ class Layout:
 
     def encode_page(self, columns: Sequence[Sequence[Any]], count: int) -> list[bytes]:
         """``count`` objects from the values of each property; raises ``UnicodeEncodeError`` for lone surrogates."""
-        return list(map(encode, map(self._build, *columns))) if columns else [b"{}"] * count
+        if not columns:
+            return [b"{}"] * count
+        objects = list(map(self._build, *columns))
+        lines = _encode_lines(objects).split(b"\n")
+        # Stored JSON may have line breaks of its own between its values.
+        return lines[:-1] if len(lines) == count + 1 else list(map(encode, objects))
 
     def split(self, encoded: bytes) -> tuple[Any, ...]:
         """The encoded value of each property, ``UNSET`` where it is left out."""

@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from sync_profiles.core.gone import DELETE_AGAIN, DELETED, REKEYED, gone_row, removed_again
 from sync_profiles.core.pending import DOUBTFUL, SECOND_LOOK_S, UNANSWERED, failing_row, refused_row, second_look
 from sync_profiles.core.types import (
-    Acknowledged,
     DistinctId,
     InFlight,
     Key,
@@ -30,11 +29,7 @@ def settlement_of(step: Step, *, now: float, waiting: Mapping[Key, PendingRow]) 
     resolved: list[tuple[PendingKind, Key, DistinctId | None]] = []
     pending: list[PendingRow] = []
     taken = (*step.acknowledged, *step.doubtful)
-    acknowledged = [
-        Acknowledged(profile.key, profile.distinct_id, profile.fingerprint, profile.shape)
-        for profile in taken
-        if profile.fingerprint is not None
-    ]
+    acknowledged = [profile for profile in taken if profile.fingerprint is not None]
     if len(acknowledged) < len(taken):
         removed = [profile for profile in taken if profile.fingerprint is None]
         resolved += [("gone", profile.key, profile.distinct_id) for profile in removed]

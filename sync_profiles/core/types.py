@@ -275,7 +275,8 @@ class Outgoing(msgspec.Struct, frozen=True, gc=False):
 
     ``fingerprint`` None: the profile is to be removed, by ``$delete`` when ``delete`` is True, else by ``$unset``;
     ``cause`` then is the code of the pending row that asked for it. ``former`` is an ID and shape that the key held
-    before and that is to be removed once this one is acknowledged.
+    before and that is to be removed once this one is acknowledged. ``confirms``: once it is, no more is known of the
+    key than before.
     """
 
     key: Key
@@ -284,6 +285,7 @@ class Outgoing(msgspec.Struct, frozen=True, gc=False):
     shape: Shape
     body: bytes
     records: int
+    confirms: bool = False
     delete: bool = False
     cause: str = ""
     former: tuple[DistinctId, Shape] | None = None
@@ -421,12 +423,13 @@ class PendingRow(msgspec.Struct, frozen=True):
 
 
 class Acknowledged(msgspec.Struct, frozen=True, gc=False):
-    """A key whose profile Mixpanel now provably holds."""
+    """A key whose profile Mixpanel now provably holds; ``confirms``: all of this was known before."""
 
     key: Key
     distinct_id: DistinctId
     fingerprint: bytes
     shape: Shape
+    confirms: bool = False
 
 
 class InFlight(msgspec.Struct, frozen=True):
@@ -444,11 +447,12 @@ class Settlement(msgspec.Struct, frozen=True):
     """What one or more verdicts change in the state, all of it or nothing.
 
     Order of application: ``landed`` batches are forgotten, ``acknowledged`` keys become known and lose their pending
-    "row", ``forgotten`` keys stop being known, ``resolved`` (kind, key, distinct ID or None) stop being pending,
-    ``pending`` rows are written, ``dispatched`` batches are written down.
+    "row" (a profile that was sent stands for its own acknowledgement), ``forgotten`` keys stop being known,
+    ``resolved`` (kind, key, distinct ID or None) stop being pending, ``pending`` rows are written, ``dispatched``
+    batches are written down.
     """
 
-    acknowledged: Sequence[Acknowledged] = ()
+    acknowledged: Sequence[Acknowledged | Outgoing] = ()
     forgotten: Sequence[Key] = ()
     resolved: Sequence[tuple[PendingKind, Key, DistinctId | None]] = ()
     pending: Sequence[PendingRow] = ()

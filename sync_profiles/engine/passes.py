@@ -108,12 +108,11 @@ class Pass:
 
     def _offer(self, changed: Sequence[Change], waiting: Mapping[Key, PendingRow]) -> list[Unmappable]:
         composed = self._parts.mapper.outgoing_page(changed)
-        refused = [one for one in composed if isinstance(one, Unmappable)]
-        ready = [
-            self._remembering(one, change, waiting.get(one.key)) if waiting or change.former is not None else one
-            for change, one in zip(changed, composed, strict=True)
-            if isinstance(one, Outgoing)
-        ]
+        ready = [one for one in composed if isinstance(one, Outgoing)]
+        refused = [] if len(ready) == len(composed) else [one for one in composed if isinstance(one, Unmappable)]
+        if waiting or any(change.former is not None for change in changed):
+            by_key = {change.profile.key: change for change in changed}
+            ready = [self._remembering(one, by_key[one.key], waiting.get(one.key)) for one in ready]
         self._delivery.offer(ready)
         return refused
 

@@ -1,4 +1,7 @@
-"""A source that reads the next page while the last one is worked on: the wait for the database costs no time."""
+"""A source that reads the next page while the last one is worked on: the wait for the database costs no time.
+
+All of that on one core of the machine (see ``cores.py``).
+"""
 
 from __future__ import annotations
 
@@ -8,16 +11,21 @@ from collections.abc import Iterator, Sequence
 
 from sync_profiles.core.ports import Source
 from sync_profiles.core.types import DistinctId, Key, Page, Part, ScanPlan, Watermark
+from sync_profiles.source.cores import staying
 
 _END = object()
 _GIVE_UP_POLL_S = 0.1
 
 
 class ReadAhead:
-    """Itself a source. Pages are read by one other thread, at most one page ahead; everything else passes through."""
+    """Itself a source. Pages are read by one other thread, at most one page ahead; everything else passes through.
 
-    def __init__(self, inner: Source) -> None:
+    ``meanwhile`` False: the database is a part of this process, and nothing would be done at the same time.
+    """
+
+    def __init__(self, inner: Source, *, meanwhile: bool = True) -> None:
         self._inner = inner
+        self._meanwhile = meanwhile
 
     def watermark(self) -> Watermark:
         """Where the source stands now."""
@@ -25,6 +33,12 @@ class ReadAhead:
 
     def pages(self, plan: ScanPlan, part: Part | None = None) -> Iterator[Page]:
         """The same pages in the same order; what reading raises is raised here."""
+        with staying() as core:
+            for page in self._read_ahead(plan, part) if self._meanwhile else self._inner.pages(plan, part):
+                core.look()
+                yield page
+
+    def _read_ahead(self, plan: ScanPlan, part: Part | None) -> Iterator[Page]:
         pages: queue.Queue[object] = queue.Queue(maxsize=1)
         given_up = threading.Event()
         reading = threading.Thread(

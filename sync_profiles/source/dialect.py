@@ -64,6 +64,8 @@ class Dialect(ABC):
     mysql_syntax: ClassVar[bool] = False
     row_versions: ClassVar[bool] = False
     """Whether a base table's rows may say which transaction wrote them (see ``versions.py``)."""
+    answers_meanwhile: ClassVar[bool] = True
+    """Whether it is another process that works at an answer, while this one does something else."""
 
     # --- connecting ------------------------------------------------------------------------------------------------
 

@@ -55,6 +55,7 @@ class SQLite(Dialect):
     """SQLite 3.35 and newer through the standard library."""
 
     name = "sqlite"
+    answers_meanwhile = False
 
     def __init__(self) -> None:
         self._until = float("inf")

@@ -6,22 +6,26 @@ thousands of rows. Then the way through the journal would only double the work a
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
-from sync_profiles.core.types import Acknowledged, Key
+from sync_profiles.core.types import Acknowledged, Key, Outgoing
 from sync_profiles.state.database import Database
 
 STRANGERS_MAX = 1000
-"""So many known keys may lie between those of a settlement beyond as many as it has."""
+"""So many known keys may lie between those that are wanted beyond as many as there are of these."""
+
+STRANGERS_A_NUMBER = 12
+"""So many for each where keys are numbers: in the order of texts all of 120000 to 129999 lie between 12 and 13."""
 
 INSERT_ROWS = 250
 """One statement with this many rows costs two thirds of as many executions."""
 
-_BETWEEN = "FROM profile p WHERE p.sync_id = ? AND p.key BETWEEN ? AND ?"
+_WITHIN = "FROM profile p WHERE p.sync_id = ? AND p.key BETWEEN ? AND ?"
+_TOUCH = "UPDATE profile SET acknowledged_at = ?, run = ? WHERE sync_id = ? AND key BETWEEN ? AND ?"
 _NEW = "FROM profile WHERE sync_id = :sync AND key BETWEEN :least AND :largest AND ordinal >= :next"
 _COUNT_NEW = f"SELECT count(*) {_NEW}"
 _CLOSE_GAPS = f"""
@@ -31,26 +35,52 @@ WHERE profile.sync_id = :sync AND profile.key = ranked.key
 """
 
 
-def are_close(connection: sa.Connection, sync_id: int, keys: Sequence[Key]) -> int | None:
-    """How many are known from the least of ``keys`` to the largest; None when that is too much to call them close."""
-    limit, place = len(keys) + STRANGERS_MAX, (sync_id, min(keys), max(keys))
-    counted = connection.exec_driver_sql(f"SELECT count(*) FROM (SELECT 1 {_BETWEEN} LIMIT ?)", (*place, limit + 1))
-    count: int = counted.scalar_one()
-    return count if count <= limit else None
+class Range(NamedTuple):
+    """Keys of one or more rows, and from which to which they lie; ``digits``: numbers of so many, none with others."""
+
+    keys: Sequence[Key]
+    least: Key
+    largest: Key
+    digits: int | None
+
+
+def ranges(keys: Collection[Key]) -> list[Range]:
+    """Keys as the ranges they lie in: numbers of as many digits each, which are in the order of their texts then."""
+    joined = "".join(keys)
+    if not (joined.isascii() and joined.isdigit()):
+        return [Range(list(keys), min(keys), max(keys), None)] if keys else []
+    by_digits: dict[int, list[Key]] = {}
+    for key in keys:
+        by_digits.setdefault(len(key), []).append(key)
+    return [Range(some, min(some), max(some), digits) for digits, some in by_digits.items()]
+
+
+def are_close(connection: sa.Connection, sync_id: int, several: Sequence[Range]) -> bool:
+    """Whether so few keys are known in each of the ranges that walking along them is cheap."""
+    for each in several:
+        limit = STRANGERS_MAX + len(each.keys) * (STRANGERS_A_NUMBER if each.digits else 1)
+        place = (sync_id, each.least, each.largest, limit + 1)
+        found = connection.exec_driver_sql(f"SELECT count(*) FROM (SELECT 1 {_WITHIN} LIMIT ?)", place)
+        if found.scalar_one() > limit:
+            return False
+    return True
 
 
 def neighbours(
-    connection: sa.Connection, sync_id: int, keys: Sequence[Key], columns: str
+    connection: sa.Connection, sync_id: int, keys: Collection[Key], columns: str
 ) -> Sequence[Sequence[Any]] | None:
-    """What is known from the least of ``keys`` to the largest; None when they are not close.
+    """What is known of the ranges that ``keys`` lie in; None when they are not close.
 
     Reading a range costs a third of asking for each of its keys.
     """
-    count = are_close(connection, sync_id, keys)
-    if not count:
-        return [] if count == 0 else None
-    place = (sync_id, min(keys), max(keys))
-    return fetched(connection.exec_driver_sql(f"SELECT {columns} {_BETWEEN}", place))
+    several = ranges(keys)
+    if not are_close(connection, sync_id, several):
+        return None
+    rows: list[Sequence[Any]] = []
+    for each in several:
+        condition, place = _condition(each, sync_id)
+        rows += fetched(connection.exec_driver_sql(f"SELECT {columns} {_WITHIN}{condition}", place))
+    return rows
 
 
 def fetched(result: sa.CursorResult[Any]) -> Sequence[Sequence[Any]]:
@@ -60,9 +90,41 @@ def fetched(result: sa.CursorResult[Any]) -> Sequence[Sequence[Any]]:
 
 
 def write(
-    database: Database, connection: sa.Connection, place: tuple[int, int, int], acknowledged: Sequence[Acknowledged]
+    database: Database,
+    connection: sa.Connection,
+    place: tuple[int, int, int],
+    within: Range,
+    acknowledged: Sequence[Acknowledged | Outgoing],
 ) -> None:
-    """Write acknowledgements of one key each into ``profile``; ``place`` is (sync, acknowledged at, run)."""
+    """Write acknowledgements of one key each, those of a range, into ``profile``.
+
+    ``place`` is (sync, acknowledged at, run). Where all is as it is known only the last two change.
+    """
+    others = [entry for entry in acknowledged if not entry.confirms]
+    few = len(others) < min(len(acknowledged), INSERT_ROWS)
+    if few and _touched(connection, place, within, [entry.key for entry in others]):
+        acknowledged = others
+    if acknowledged:
+        _write(database, connection, place, acknowledged)
+
+
+def _touched(connection: sa.Connection, place: tuple[int, int, int], within: Range, others: Sequence[Key]) -> bool:
+    """Note the time and the run of all keys of a range but ``others``; False if more or less are known there."""
+    condition, values = _condition(within, place[0])
+    condition += f" AND key NOT IN (VALUES {','.join(['(?)'] * len(others))})" if others else ""
+    known = connection.exec_driver_sql(f"SELECT count(*) {_WITHIN}{condition}", (*values, *others)).scalar_one()
+    if known != len(within.keys) - len(others):
+        return False
+    connection.exec_driver_sql(f"{_TOUCH}{condition}", (*place[1:], *values, *others))
+    return True
+
+
+def _write(
+    database: Database,
+    connection: sa.Connection,
+    place: tuple[int, int, int],
+    acknowledged: Sequence[Acknowledged | Outgoing],
+) -> None:
     ordered = sorted(acknowledged, key=_key)
     next_ordinal: int = connection.exec_driver_sql("SELECT next_ordinal FROM sync WHERE id = ?", place[:1]).scalar_one()
     columns: tuple[Sequence[object], ...] = (
@@ -87,7 +149,13 @@ def write(
     )
 
 
-def _key(entry: Acknowledged) -> Key:
+def _condition(within: Range, sync_id: int) -> tuple[str, tuple[object, ...]]:
+    """What is to be added to a walk along a range, and the values of both."""
+    place = (sync_id, within.least, within.largest)
+    return ("", place) if within.digits is None else (" AND length(key) = ?", (*place, within.digits))
+
+
+def _key(entry: Acknowledged | Outgoing) -> Key:
     return entry.key
 
 

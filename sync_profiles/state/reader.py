@@ -99,7 +99,7 @@ class SyncReader(Looking[Database]):
         return found
 
     def _merged(self, connection: sa.Connection, keys: Sequence[Key]) -> dict[Key, Known]:
-        close = ordered.neighbours(connection, self._sync_id, keys, _KNOWN) if keys else []
+        close = ordered.neighbours(connection, self._sync_id, keys, _KNOWN)
         if close is not None:
             wanted = set(keys)
             return self._known(connection, [row for row in close if row[0] in wanted])

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import sqlalchemy as sa
 
-from sync_profiles.core.types import Acknowledged, Key, Known, RunSummary, Settlement
+from sync_profiles.core.types import Acknowledged, Key, Known, Outgoing, RunSummary, Settlement
 from sync_profiles.state import inflight, journal, ordered, pending, schema
 from sync_profiles.state.database import Database
 from sync_profiles.state.journal import Journal
@@ -81,7 +81,7 @@ class SyncState(SyncReader, Runs[Database]):
                 self._journal.merge()  # what leapt out of the order, as from 9999 to 10000, was little
 
     def _acknowledge(
-        self, connection: sa.Connection, place: tuple[int, int, int], acknowledged: Sequence[Acknowledged]
+        self, connection: sa.Connection, place: tuple[int, int, int], acknowledged: Sequence[Acknowledged | Outgoing]
     ) -> Sequence[Key]:
         """Write them into the order of the keys or append them to the journal; returns the keys of the latter."""
         latest = {entry.key: entry for entry in acknowledged}
@@ -89,8 +89,10 @@ class SyncState(SyncReader, Runs[Database]):
         pending.acknowledge(connection, self._sync_id, keys)
         # A word in the journal counts as the later one, so there it is followed by the next.
         in_run = self._journal is not None and not self._journal.may_hold(keys)
-        if in_run and ordered.are_close(connection, self._sync_id, keys) is not None:
-            ordered.write(self._database, connection, place, entries)
+        several = ordered.ranges(keys) if in_run else []
+        if several and ordered.are_close(connection, self._sync_id, several):
+            for within in several:
+                ordered.write(self._database, connection, place, within, [latest[key] for key in within.keys])
             return ()
         ids = [None if entry.distinct_id == entry.key else entry.distinct_id for entry in entries]
         shapes = self._database.shape_numbers(connection, [entry.shape for entry in entries])

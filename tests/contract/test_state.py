@@ -178,6 +178,43 @@ def test_the_last_acknowledgement_of_a_key_counts(home: Home, state: State) -> N
     assert home.state.known_count() == 1
 
 
+@pytest.mark.parametrize(
+    ("known", "sent"),
+    [
+        (["7", "8", "9", "10", "11"], ["8", "9", "10"]),
+        (["a", "b", "c"], ["a", "b", "c"]),
+        (["a", "b", "c", "d"], ["a", "d"]),
+        ([str(number) for number in range(90, 210)], [str(number) for number in range(95, 205)]),
+    ],
+    ids=["numbers of one digit and two", "all", "with others between them", "many numbers"],
+)
+@pytest.mark.parametrize("moved", [0, 1], ids=["unchanged", "one of them changed"])
+def test_what_is_confirmed_is_known_as_before_but_from_this_run(
+    home: Home, state: State, known: list[str], sent: list[str], moved: int
+) -> None:
+    acknowledge(state, *(ack(key, f"id {key}") for key in known))
+    before = dict(state.known(known))
+    state.finish_run(a_summary())
+    state = home.reopen()
+    state.begin_run("second", NOW)
+    changed = [ack(key, f"id {key}", plan="new") for key in sent[:moved]]
+    confirmed = [msgspec.structs.replace(ack(key, f"id {key}"), confirms=True) for key in sent[moved:]]
+    acknowledge(state, *changed, *confirmed, now=NOW + 60)
+    now = state.known(known)
+    for key in known:
+        assert (now[key].run, now[key].acknowledged_at) == ((2, int(NOW) + 60) if key in sent else (1, int(NOW)))
+        assert (now[key].fingerprint == before[key].fingerprint) == (key not in sent[:moved])
+        assert (now[key].distinct_id, now[key].shape, now[key].ordinal) == (f"id {key}", ("plan",), before[key].ordinal)
+    assert state.known_count() == len(known)
+
+
+def test_what_is_confirmed_and_was_never_known_is_known_then(state: State) -> None:
+    acknowledge(state, ack("1"), ack("3"))
+    acknowledge(state, *(msgspec.structs.replace(ack(key, f"id {key}"), confirms=True) for key in "123"))
+    assert {key: known.distinct_id for key, known in state.known(list("1234")).items()}.keys() == set("123")
+    assert state.known(["2"])["2"].distinct_id == "id 2"
+
+
 def test_settling_twice_is_settling_once(state: State) -> None:
     acknowledge(state, ack("3"))
     fly(state, 1, make.outgoing("1"), make.outgoing("2"))

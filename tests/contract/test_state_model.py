@@ -22,7 +22,7 @@ from sync_profiles.core.types import Acknowledged, InFlight, Key, Known, Outgoin
 from sync_profiles.state import journal, ordered
 from sync_profiles.state.store import Store, open_store
 
-KEYS = ["", "1", "10", "2", "a", "ä", "z"]
+KEYS = ["", "1", "10", "11", "2", "a", "ä", "z"]
 IDS = [*KEYS[1:], "x", "y"]
 SHAPES = [(), ("plan",), ("plan", "city")]
 
@@ -67,6 +67,12 @@ settlements = st.builds(
     landed=st.lists(st.integers(1, 4), max_size=2),
     dispatched=st.lists(batches, max_size=1),
 )
+
+
+def confirms(known: Mapping[Key, Known], entry: Acknowledged | Outgoing) -> bool:
+    held = known.get(entry.key)
+    said = (entry.distinct_id, entry.fingerprint, entry.shape)
+    return held is not None and (held.distinct_id, held.fingerprint, held.shape) == said
 
 
 class TwoStates(RuleBasedStateMachine):
@@ -131,6 +137,9 @@ class TwoStates(RuleBasedStateMachine):
     @rule(settlement=settlements, again=st.booleans(), strangers_max=st.sampled_from([-1_000_000, 0, 5]))
     def settle(self, settlement: Settlement, again: bool, strangers_max: int) -> None:
         ordered.STRANGERS_MAX = strangers_max  # by the journal, or in the order of the keys at once
+        known = self.model.known([entry.key for entry in settlement.acknowledged])
+        entries = [msgspec.structs.replace(e, confirms=confirms(known, e)) for e in settlement.acknowledged]
+        settlement = msgspec.structs.replace(settlement, acknowledged=entries)
         self.model.settle(settlement, self._time)
         for _ in range(1 + again):
             self.real.settle(settlement, self._time)

@@ -9,7 +9,7 @@ import msgspec
 import sqlalchemy as sa
 
 from sync_profiles.core.spreading import Board, Cut
-from sync_profiles.core.types import Acknowledged, Settlement
+from sync_profiles.core.types import Acknowledged, Outgoing, Settlement
 from sync_profiles.state import inflight, schema
 from sync_profiles.state.postgres import statements
 from sync_profiles.state.postgres.arrays import bytes_array, number_array, text_array
@@ -187,7 +187,7 @@ class ServerState(ServerReader, Runs[Database]):
             wanted.append(statements.dispatched(place, blobs))
         self._database.send(wanted)
 
-    def _acknowledged(self, entries: Sequence[Acknowledged], now: int) -> list[Statement]:
+    def _acknowledged(self, entries: Sequence[Acknowledged | Outgoing], now: int) -> list[Statement]:
         with self._database.reading() as connection:
             shapes = self._database.shape_numbers(connection, [entry.shape for entry in entries])
         columns = (

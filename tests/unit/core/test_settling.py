@@ -8,7 +8,7 @@ import pytest
 from sync_profiles.core.gone import DELETE_AGAIN, REKEYED
 from sync_profiles.core.pending import SECOND_LOOK_S, late_until
 from sync_profiles.core.settling import merged, settlement_of
-from sync_profiles.core.types import Acknowledged, InFlight, Settlement
+from sync_profiles.core.types import InFlight, Settlement
 from sync_profiles.core.verdict import Step
 
 NOW = 5000.0
@@ -20,9 +20,7 @@ def settle(step, *, waiting=None):
 
 def test_an_acknowledged_profile_becomes_known_and_nothing_else_happens():
     out = make.outgoing()
-    assert settle(Step(acknowledged=(out,))) == Settlement(
-        acknowledged=[Acknowledged("1", "1", out.fingerprint, ("plan",))], forgotten=[], resolved=[], pending=[]
-    )
+    assert settle(Step(acknowledged=(out,))) == Settlement(acknowledged=[out], forgotten=[], resolved=[], pending=[])
 
 
 def test_a_doubtful_acknowledgement_is_known_and_looked_at_again_ten_minutes_on():

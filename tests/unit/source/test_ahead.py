@@ -32,9 +32,16 @@ class Pages:
             self.closed.set()
 
 
+@pytest.mark.parametrize("meanwhile", [True, False])
 @pytest.mark.parametrize("count", [0, 1, 2, 7])
-def test_the_same_pages_come_in_the_same_order(count):
-    assert list(ReadAhead(Pages(count)).pages(PLAN)) == list(Pages(count).pages(PLAN))
+def test_the_same_pages_come_in_the_same_order(count, meanwhile):
+    assert list(ReadAhead(Pages(count), meanwhile=meanwhile).pages(PLAN)) == list(Pages(count).pages(PLAN))
+
+
+def test_a_database_that_is_part_of_this_process_is_read_by_the_thread_that_takes_the_pages():
+    source = Pages(100)
+    for number, _ in enumerate(ReadAhead(source, meanwhile=False).pages(PLAN), start=1):
+        assert source.read_pages == number
 
 
 def test_what_reading_raises_is_raised_after_the_pages_before_it():
