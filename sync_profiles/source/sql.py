@@ -281,7 +281,7 @@ class SqlSource:
             yield from self._keyset.pages(Walk(self._keys))
             return
         inner = self._model.select(match.element).where(match.element.is_not(None))
-        shared = inner.group_by(match.element).having(sa.func.count() > 1)
+        shared = inner.prefix_with("SQL_BIG_RESULT", dialect="mysql").group_by(match.element).having(sa.func.count() > 1)
         keys_only = self._model.select(*(key.selected for key in self._keys)).where(match.element.in_(shared))
         found = self._database.fetch(keys_only)
         keys = keys_of(list(zip(*found, strict=True))) if found else []
