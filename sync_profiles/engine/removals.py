@@ -102,7 +102,10 @@ class Removals:
         self._state.settle(Settlement(forgotten=forgotten, resolved=_resolved(rows), pending=pending), now)
 
     def _remember(self, dropped: Sequence[PendingRow], use: Use, now: float) -> None:
-        """What a dropped removal would have unset is unset by the one that comes when the last key leaves the ID."""
+        """What a dropped removal would have unset is unset by the one that comes when the last key leaves the ID.
+
+        Where several keys were sent with it, nobody knows which was the last: who comes back to it is sent whole.
+        """
         owners = [(row, key) for row in dropped for key in sorted(use.leaving(row))]
         if not owners:
             return
@@ -115,7 +118,7 @@ class Removals:
                 continue
             before = richer[key].shape if key in richer else held.shape
             shape = tuple(dict.fromkeys(before + row.shape))
-            if shape != before:
+            if shape != before or len(use.owners[held.distinct_id]) > 1:
                 richer[key] = Acknowledged(key, held.distinct_id, UNCERTAIN, shape)
         if richer:
             kept = [waiting[key] for key in richer if key in waiting]

@@ -281,7 +281,9 @@ class SqlSource:
             yield from self._keyset.pages(Walk(self._keys))
             return
         inner = self._model.select(match.element).where(match.element.is_not(None))
-        shared = inner.prefix_with("SQL_BIG_RESULT", dialect="mysql").group_by(match.element).having(sa.func.count() > 1)
+        # The hint lets MySQL sort instead of keeping every ID in a temporary table, which takes five times as long.
+        grouped = inner.prefix_with("SQL_BIG_RESULT", dialect="mysql").group_by(match.element)
+        shared = grouped.having(sa.func.count() > 1)
         keys_only = self._model.select(*(key.selected for key in self._keys)).where(match.element.in_(shared))
         found = self._database.fetch(keys_only)
         keys = keys_of(list(zip(*found, strict=True))) if found else []

@@ -7,6 +7,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+import requests
 from line import Line, fault
 from servers import LiveDatabase
 
@@ -265,3 +266,32 @@ def test_of_two_rows_that_were_sent_with_one_id_the_last_to_leave_removes_it(
             line.run(allow_mass_delete=True)
         assert "first" not in sandbox.profiles
         assert "shared" in sandbox.profiles
+
+
+def test_of_two_rows_that_were_sent_with_one_id_who_comes_back_to_it_is_sent_whole(
+    sqlite_database: LiveDatabase, tmp_path: Path
+) -> None:
+    """One of them left it, the other one cannot be mapped any more: what the profile holds is the other's."""
+    with Sandbox() as sandbox:
+        line = Line(sqlite_database, sandbox, tmp_path)
+        line.settings |= {"distinct_id": '"email"', "detect": '"full"', "max_reject": '"100%"'}
+        line.mapping = BY_EMAIL
+        line.table()
+        line.add(6, email="shared", plan="mine")
+        line.add(7, email="second", plan="theirs")
+        line.run()
+        with closing(open_store(line.state_file, now=line.clock.now)) as store:
+            state = store.sync("users")
+            held = state.known(["7"])["7"]
+            both = Acknowledged("7", "shared", held.fingerprint, held.shape)
+            state.settle(Settlement(acknowledged=[both]), line.clock.now())
+        theirs = {"$token": line.token, "$distinct_id": "shared", "$set": {"plan": "theirs"}}
+        assert requests.post(f"{sandbox.url}/engage?verbose=1", json=[theirs], timeout=10).json()["status"] == 1
+        line.change("UPDATE users SET email = 'shared', plan = 'nul' || char(0) WHERE id = 7")
+        line.change("UPDATE users SET email = NULL WHERE id = 6")
+        line.run()
+        line.later(25)
+        line.run()
+        line.change("UPDATE users SET email = 'shared' WHERE id = 6")
+        line.run()
+        assert sandbox.profiles["shared"]["plan"] == "mine"

@@ -20,7 +20,7 @@ SEEDS_OF_THE_PROOF = int(os.environ.get("WORLD_SEEDS", "20000"))
 
 REMEMBERED = (
     *(217, 254, 324, 676, 782, 810, 862, 884, 895, 918, 1272, 1359, 1765, 1855, 2271, 2390, 2508, 2822),
-    *(3049, 3068, 3166, 3220, 3381, 3746, 3765, 3993, 4945, 4947, 6394, 6906, 8094, 10409, 16492, 18769),
+    *(3049, 3068, 3166, 3220, 3381, 3746, 3765, 3993, 4945, 4947, 6394, 6906, 8094, 10409, 16492, 17525, 18769),
 )
 """Worlds that ended badly once. A change of the simulator makes other worlds of them, but no better ones are known."""
 
