@@ -14,9 +14,10 @@ from sync_profiles.core.problems import ValueProblem
 BYTES_MAX = 255  # names and strings are cut there, and a cut ID could be another user's
 
 # Mixpanel's list for events (its reference of /import); the server is said to ignore case.
+NIL_UUID = "00000000-0000-0000-0000-000000000000"
 REFUSED = frozenset(
     ("anon", "anonymous", "nil", "none", "null", "n/a", "na", "undefined", "unknown", "<nil>", "0", "-1")
-) | {"true", "false", "[]", "{}", "lmy47d", "00000000-0000-0000-0000-000000000000"}
+) | {"true", "false", "[]", "{}", "lmy47d", NIL_UUID}
 
 
 def id_problem(distinct_id: object) -> ValueProblem | None:
@@ -40,12 +41,19 @@ def id_problem(distinct_id: object) -> ValueProblem | None:
     return None
 
 
-def id_problems(distinct_ids: Sequence[object]) -> dict[int, ValueProblem]:
-    """The problems of a page's IDs by their index; a page of plain ones is seen at a glance."""
-    if _plain(distinct_ids):
+def id_problems(distinct_ids: Sequence[object], *, uuids: bool = False) -> dict[int, ValueProblem]:
+    """The problems of a page's IDs by their index; a page of plain ones is seen at a glance.
+
+    ``uuids``: those that are text are UUIDs as a database writes them, of which only one is refused.
+    """
+    if _none_but_uuids(distinct_ids) if uuids else _plain(distinct_ids):
         return {}
     found = ((index, id_problem(distinct_id)) for index, distinct_id in enumerate(distinct_ids))
     return {index: problem for index, problem in found if problem is not None}
+
+
+def _none_but_uuids(distinct_ids: Sequence[object]) -> bool:
+    return set(map(type, distinct_ids)) <= {str} and NIL_UUID not in distinct_ids
 
 
 def _plain(distinct_ids: Sequence[Any]) -> bool:

@@ -95,6 +95,8 @@ class Mapper:
         self.group = spec.group_key is not None
         self.id_is_key = len(primary_key) == 1 and identity in _as_it_is(primary_key[0])
         self._keys_are_ids = self.id_is_key and places[primary_key[0]][1].kind is Kind.INTEGER
+        own = identity.column is not None and identity in _as_it_is(identity.column)
+        self._uuids = own and places[identity.column or ""][1].kind is Kind.UUID
 
     def __call__(self, page: Page) -> MappedPage:
         """What became of each row, in the same order: a profile, a rejected row, or a row that counts as deleted.
@@ -114,7 +116,7 @@ class Mapper:
         set_json = reading.encoded(self._set, absent)
         prints = _fingerprints(set_json, reading.encoded(self._union) if self._union.readers else None)
         ids = page.keys if self._keys_are_ids else reading.converted(self.identity).values
-        reading.reject_ids(self.identity, ids)
+        reading.reject_ids(self.identity, ids, uuids=self._uuids)
         mapped: list[Mapped] = list(map(Profile, page.keys, ids, prints, set_json, page.rows))
         for index, names in absent.items():
             row = page.rows[index]
@@ -202,8 +204,8 @@ class _Reading:
             self._inspect(operation, values, index)
         return encoded
 
-    def reject_ids(self, source: Reader, ids: Sequence[Any]) -> None:
-        for index, problem in id_problems(ids).items():
+    def reject_ids(self, source: Reader, ids: Sequence[Any], *, uuids: bool) -> None:
+        for index, problem in id_problems(ids, uuids=uuids).items():
             self._bad_ids.add(index)
             self._reject(index, f"distinct ID ({source.place})", problem)
 

@@ -152,6 +152,8 @@ class Database:
     def shape_numbers(self, connection: sa.Connection, shapes: Sequence[Shape]) -> list[int]:
         """``shape_id`` of each of many shapes, few of which differ."""
         places = list(map(id, shapes))  # hashing each tuple of names would cost more than all the rest
+        if len(set(places)) == 1:
+            return [self.shape_id(connection, shapes[0])] * len(shapes)
         numbers = {
             place: self.shape_id(connection, shape) for place, shape in dict(zip(places, shapes, strict=True)).items()
         }
