@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from functools import cache
+from operator import attrgetter
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
@@ -49,10 +50,8 @@ def ranges(keys: Collection[Key]) -> list[Range]:
     joined = "".join(keys)
     if not (joined.isascii() and joined.isdigit()):
         return [Range(list(keys), min(keys), max(keys), None)] if keys else []
-    by_digits: dict[int, list[Key]] = {}
-    for key in keys:
-        by_digits.setdefault(len(key), []).append(key)
-    return [Range(some, min(some), max(some), digits) for digits, some in by_digits.items()]
+    several = {digits: [key for key in keys if len(key) == digits] for digits in set(map(len, keys))}
+    return [Range(some, min(some), max(some), digits) for digits, some in several.items()]
 
 
 def are_close(connection: sa.Connection, sync_id: int, several: Sequence[Range]) -> bool:
@@ -125,7 +124,7 @@ def _write(
     place: tuple[int, int, int],
     acknowledged: Sequence[Acknowledged | Outgoing],
 ) -> None:
-    ordered = sorted(acknowledged, key=_key)
+    ordered = sorted(acknowledged, key=attrgetter("key"))
     next_ordinal: int = connection.exec_driver_sql("SELECT next_ordinal FROM sync WHERE id = ?", place[:1]).scalar_one()
     columns: tuple[Sequence[object], ...] = (
         [entry.key for entry in ordered],
@@ -153,10 +152,6 @@ def _condition(within: Range, sync_id: int) -> tuple[str, tuple[object, ...]]:
     """What is to be added to a walk along a range, and the values of both."""
     place = (sync_id, within.least, within.largest)
     return ("", place) if within.digits is None else (" AND length(key) = ?", (*place, within.digits))
-
-
-def _key(entry: Acknowledged | Outgoing) -> Key:
-    return entry.key
 
 
 @cache
