@@ -175,6 +175,20 @@ def test_what_is_no_distinct_id_is_rejected_and_not_repeated(distinct_id: str | 
     assert bad.reason.startswith('distinct ID (column "email"): ')
 
 
+@pytest.mark.parametrize(
+    ("distinct_id", "code"), [(None, "null_id"), ("00000000-0000-0000-0000-000000000000", "refused_id")]
+)
+def test_a_column_of_uuids_may_hold_what_is_no_distinct_id_too(distinct_id: str | None, code: str) -> None:
+    made = mapper(distinct_id=column("uid"))
+    uid = "c4ca4238-a0b9-2382-0dcc-509a6f75849b"
+    good, bad, last = mapped(made, {"uid": uid}, {"uid": distinct_id}, {"uid": uid})
+    assert isinstance(good, Profile)
+    assert isinstance(last, Profile)
+    assert good.distinct_id == uid
+    assert isinstance(bad, Unmappable)
+    assert (bad.code, bad.distinct_id) == (code, None)
+
+
 @pytest.mark.parametrize("number", [0, -1])
 def test_ids_that_mixpanel_refuses_are_rejected_as_numbers_too(number: int) -> None:
     assert rejected(mapper(), id=number).code == "refused_id"
